@@ -1,0 +1,57 @@
+import type { Config } from "../config.ts";
+import type { RequestHead } from "../exchange.ts";
+import type { Caller } from "../headers.ts";
+import { readToken } from "./bearer.ts";
+import { TokenCache } from "./cache.ts";
+import type { Policy } from "./google.ts";
+import { verifyToken } from "./google.ts";
+import { KeyStore } from "./keys.ts";
+
+/** Who sent this request: undefined when nobody needs to be known. Throws what the request is refused with. */
+export type Authenticate = (head: RequestHead) => Promise<Caller | undefined> | undefined;
+
+const GOOGLE = {
+  verify: {
+    certsUrl: "https://www.googleapis.com/oauth2/v1/certs",
+    issuers: ["https://accounts.google.com", "accounts.google.com"],
+  },
+  iap: {
+    certsUrl: "https://www.gstatic.com/iap/verify/public_key",
+    issuers: ["https://cloud.google.com/iap"],
+  },
+} as const;
+
+export interface AuthenticateDeps {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly warn: (message: string) => void;
+}
+
+/** The one door: every protocol passes it, before any worker hears of the request. */
+export function createAuthenticate(config: Config, deps: AuthenticateDeps): Authenticate {
+  const mode = config.authMode;
+  if (mode === "off") return () => undefined;
+  // config.ts has refused to start without both; this keeps the door shut should it ever not.
+  if (config.audience === undefined || config.accounts === undefined)
+    throw new Error("authentication needs an audience and accounts");
+  const policy: Policy = {
+    algorithm: mode === "iap" ? "ES256" : "RS256",
+    audience: config.audience,
+    issuers: config.issuers ?? GOOGLE[mode].issuers,
+    accounts: config.accounts,
+    needsEmailVerified: mode === "verify",
+  };
+  const keys = new KeyStore({ url: config.certsUrl ?? GOOGLE[mode].certsUrl, ...deps });
+  const cache = new TokenCache((token) => verifyToken(token, policy, keys, deps.now), deps.now);
+  const isPublic = new Set(config.publicPaths);
+  return (head) => {
+    if (isPublic.has(pathOf(head.path))) return undefined;
+    return cache.caller(readToken(head, mode));
+  };
+}
+
+/** The path without its query, byte for byte: no decoding, no normalising, so that no spelling of another path gets in. */
+function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query === -1 ? target : target.slice(0, query);
+}

@@ -1,0 +1,45 @@
+import { LRUCache } from "lru-cache";
+import type { Caller } from "../headers.ts";
+
+/** A verified caller, and when the token stops counting (seconds since 1970, as `exp`). */
+export interface Verified {
+  readonly caller: Caller;
+  readonly expires: number;
+}
+
+/** Tokens remembered at most; one is about a kilobyte. */
+const MAX_TOKENS = 10_000;
+
+/** Remembers who a token belongs to: one verification in flight per token, bounded, and never past `exp`. Failures are not kept. */
+export class TokenCache {
+  readonly #verify: (token: string) => Promise<Verified>;
+  readonly #now: () => number;
+  readonly #known = new LRUCache<string, Verified>({ max: MAX_TOKENS });
+  readonly #inFlight = new Map<string, Promise<Verified>>();
+
+  /** `now` is in milliseconds since 1970. */
+  constructor(verify: (token: string) => Promise<Verified>, now: () => number) {
+    this.#verify = verify;
+    this.#now = now;
+  }
+
+  async caller(token: string): Promise<Caller> {
+    const known = this.#known.get(token);
+    if (known !== undefined) {
+      if (this.#now() < known.expires * 1000) return known.caller;
+      this.#known.delete(token);
+    }
+    return (await (this.#inFlight.get(token) ?? this.#start(token))).caller;
+  }
+
+  #start(token: string): Promise<Verified> {
+    const work = this.#verify(token)
+      .then((verified) => {
+        this.#known.set(token, verified);
+        return verified;
+      })
+      .finally(() => this.#inFlight.delete(token));
+    this.#inFlight.set(token, work);
+    return work;
+  }
+}

@@ -1,0 +1,181 @@
+import type { Parse } from "./parse.ts";
+import { SettingError, account, address, httpUrl, integer, list, oneOf, onOff, path, text } from "./parse.ts";
+
+interface Setting<T> {
+  readonly env: string;
+  readonly parse: Parse<T>;
+  readonly fallback: string | undefined;
+  readonly doc: string;
+}
+
+/** A setting that always has a value. */
+function given<T>(
+  env: string,
+  parse: Parse<T>,
+  fallback: string,
+  doc: string,
+): Setting<T> & { fallback: string } {
+  return { env, parse, fallback, doc };
+}
+
+/** A setting that may be absent. */
+function optional<T>(env: string, parse: Parse<T>, doc: string): Setting<T> & { fallback: undefined } {
+  return { env, parse, fallback: undefined, doc };
+}
+
+const MODES = oneOf("verify", "iap", "off");
+const HOUR_MS = 3_600_000;
+
+/** Every setting of the edge, a row each: docs/settings.md is made from this table. */
+// prettier-ignore
+export const SETTINGS = {
+  port:            given("PORT", integer(1, 65_535), "8080", "The one public port, on all interfaces."),
+  audience:        optional("AUTH_AUDIENCE", text, "`aud` that an ID token must carry."),
+  accounts:        optional("AUTH_SERVICE_ACCOUNTS", list(account), "Comma list of allowed emails; `*` is any verified identity with that audience."),
+  authMode:        optional("AUTH_MODE", MODES, "`verify` (Google ID token), `iap` (Identity-Aware Proxy) or `off`. Without it: `verify` when an audience is set, else `off`."),
+  publicPaths:     given("AUTH_PUBLIC_PATHS", list(path), "/ping", "Comma list of paths that need no token, compared byte for byte."),
+  certsUrl:        optional("AUTH_CERTS_URL", httpUrl, "Where verification keys come from: a PEM map or a JWK set. Without it: Google's."),
+  issuers:         optional("AUTH_ISSUERS", list(text), "Comma list of `iss` values that count. Without it: Google's."),
+  httpUpstreams:   given("HTTP_UPSTREAMS", list(address("http")), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port` or `unix:/path`."),
+  grpcUpstreams:   given("GRPC_UPSTREAMS", list(address("h2c", "http")), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port` or `unix:/path`."),
+  wsUpstreams:     given("WS_UPSTREAMS", list(address("http", "ws")), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port` or `unix:/path`."),
+  startupSeconds:  given("STARTUP_SECONDS", integer(1, 600), "60", "How long the workers have to become reachable before the edge gives up; the port opens when they are."),
+  edgeProcesses:   given("EDGE_PROCESSES", oneOf("1"), "1", "Edge processes sharing the port. Only 1 so far."),
+  adminPort:       optional("ADMIN_PORT", integer(0, 65_535), "Loopback port of `/livez`, `/readyz` and `/upstreams`; 0 is none. Without it: 9090, or 9091 when `PORT` is 9090."),
+  drainSeconds:    given("DRAIN_SECONDS", integer(0, 3600), "8", "What a SIGTERM leaves to running requests and tunnels. Cloud Run kills after 10."),
+  webSocketOverH2: given("WEBSOCKET_OVER_HTTP2", onOff, "on", "Advertise RFC 8441 extended CONNECT."),
+  trustedHops:     optional("TRUSTED_HOPS", integer(0, 10), "Proxies in front of the edge whose `x-forwarded-*` count. Without it: 1 on Cloud Run, else 0."),
+  headBytes:       given("LIMIT_HEAD_BYTES", integer(4096, 1_048_576), "65536", "Bytes of a request head; over it 431."),
+  headMs:          given("LIMIT_HEAD_MS", integer(100, 60_000), "10000", "Milliseconds a client has to send a request head, counted from the first byte."),
+  idleMs:          given("LIMIT_IDLE_MS", integer(1000, HOUR_MS), "620000", "Milliseconds a client connection may be idle; longer than the 600 s of Google's load balancers."),
+  streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
+  connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),
+  lingerMs:        given("LIMIT_LINGER_MS", integer(0, 60_000), "2000", "Milliseconds an HTTP/1.1 client may go on sending a body whose reply is complete."),
+  logLevel:        given("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "silent"), "info", "`info` has a line for each exchange."),
+  logFormat:       optional("LOG_FORMAT", oneOf("json", "pretty"), "`json` (Cloud Logging fields) or `pretty`. Without it: `pretty` on a terminal."),
+} as const;
+
+type Settings = typeof SETTINGS;
+type Values = {
+  readonly [K in keyof Settings]:
+    | ReturnType<Settings[K]["parse"]>
+    | (Settings[K]["fallback"] extends undefined ? undefined : never);
+};
+
+/** Everything the edge is told from outside, checked and complete. */
+export interface Config extends Omit<Values, "authMode" | "adminPort" | "trustedHops"> {
+  readonly authMode: "verify" | "iap" | "off";
+  readonly adminPort: number;
+  readonly trustedHops: number;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** All mistakes found in the settings, a sentence each. */
+export class ConfigError extends Error {
+  readonly mistakes: readonly string[];
+
+  constructor(mistakes: readonly string[]) {
+    super(mistakes.join("\n"));
+    this.mistakes = mistakes;
+  }
+}
+
+/** Reads the environment. Throws one ConfigError that names every mistake at once. */
+export function readConfig(env: Environment): Config {
+  const mistakes: string[] = unknownSettings(env);
+  const values: Record<string, unknown> = {};
+  for (const [key, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
+    const raw = env[setting.env]?.trim();
+    const given = raw === undefined || raw === "" ? setting.fallback : raw;
+    try {
+      values[key] = given === undefined ? undefined : setting.parse(given);
+    } catch (thrown) {
+      if (!(thrown instanceof SettingError)) throw thrown;
+      mistakes.push(`${setting.env} ${thrown.message}.`);
+    }
+  }
+  const parsed = values as unknown as Values;
+  mistakes.push(...emptyUpstreams(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return Object.freeze({
+    ...parsed,
+    authMode: parsed.authMode ?? (parsed.audience === undefined ? "off" : "verify"),
+    adminPort: parsed.adminPort ?? (parsed.port === 9090 ? 9091 : 9090),
+    trustedHops: parsed.trustedHops ?? (onCloudRun(env) ? 1 : 0),
+  });
+}
+
+/** Fail closed: half a door is a mistake, and so is no door where the whole internet stands in front of it. */
+function authMistakes(values: Values, env: Environment): string[] {
+  const { audience, accounts, authMode } = values;
+  const hasAccounts = accounts !== undefined && accounts.length > 0;
+  const mistakes: string[] = [];
+  if (audience !== undefined && !hasAccounts) {
+    mistakes.push(
+      "AUTH_AUDIENCE is set without AUTH_SERVICE_ACCOUNTS: say who may call, or * for any verified identity.",
+    );
+  }
+  if (audience === undefined && hasAccounts) {
+    mistakes.push(
+      "AUTH_SERVICE_ACCOUNTS is set without AUTH_AUDIENCE: without an audience a token made for anyone would pass.",
+    );
+  }
+  if (authMode !== undefined && authMode !== "off" && audience === undefined && !hasAccounts) {
+    mistakes.push(`AUTH_MODE=${authMode} needs AUTH_AUDIENCE and AUTH_SERVICE_ACCOUNTS.`);
+  }
+  if (authMode === "off" && audience !== undefined) {
+    mistakes.push("AUTH_MODE=off contradicts AUTH_AUDIENCE: remove one of them.");
+  }
+  const notMentioned = !env["AUTH_MODE"] && !env["AUTH_AUDIENCE"] && !env["AUTH_SERVICE_ACCOUNTS"];
+  if (onCloudRun(env) && notMentioned) {
+    mistakes.push(
+      "On Cloud Run (K_SERVICE is set) the door is never left open by accident: set AUTH_AUDIENCE and AUTH_SERVICE_ACCOUNTS, or AUTH_MODE=off.",
+    );
+  }
+  if (values.certsUrl !== undefined && values.issuers === undefined && audience !== undefined) {
+    mistakes.push("AUTH_CERTS_URL is set without AUTH_ISSUERS: other keys need the issuer they belong to.");
+  }
+  return mistakes;
+}
+
+function portMistakes(values: Values): string[] {
+  if (values.adminPort === undefined || values.adminPort === 0 || values.adminPort !== values.port) return [];
+  return ["ADMIN_PORT must differ from PORT."];
+}
+
+function emptyUpstreams(values: Values): string[] {
+  const kinds = ["httpUpstreams", "grpcUpstreams", "wsUpstreams"] as const;
+  return kinds
+    .filter((kind) => values[kind]?.length === 0)
+    .map((kind) => `${SETTINGS[kind].env} names no upstream.`);
+}
+
+/** A misspelt setting must not be a silent default; a name that is only a letter or two off is taken for one. */
+function unknownSettings(env: Environment): string[] {
+  const known: string[] = Object.values(SETTINGS).map((setting) => setting.env);
+  return Object.keys(env).flatMap((name) => {
+    if (known.includes(name)) return [];
+    const meant = known.find((other) => other.length > 8 && editDistance(name, other) <= 2);
+    return meant === undefined ? [] : [`${name} is not a setting; did you mean ${meant}?`];
+  });
+}
+
+/** Levenshtein distance, as far as 3: what is further apart is not a misspelling. */
+function editDistance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 2) return 3;
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 3;
+}
+
+export function onCloudRun(env: Environment): boolean {
+  return env["K_SERVICE"] !== undefined && env["K_SERVICE"] !== "";
+}

@@ -1,0 +1,137 @@
+import { createAuthenticate } from "./auth/authenticate.ts";
+import type { EndpointView } from "./admin.ts";
+import { startAdmin } from "./admin.ts";
+import type { CarryOptions } from "./carry.ts";
+import { createCarry } from "./carry.ts";
+import type { Config } from "./config.ts";
+import { EdgeError } from "./errors.ts";
+import type { HandleDeps } from "./handle.ts";
+import { handle } from "./handle.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import type { Log } from "./log.ts";
+import type { Address } from "./parse.ts";
+import { forwardGrpc } from "./proxy/grpc.ts";
+import { forwardHttp } from "./proxy/http.ts";
+import type { Tunnels } from "./proxy/websocket.ts";
+import { forwardWebSocket } from "./proxy/websocket.ts";
+import { createEdgeServer } from "./server.ts";
+import { untilReachable } from "./upstream/health.ts";
+import { HttpUpstream } from "./upstream/http-request.ts";
+import type { Endpoint } from "./upstream/pool.ts";
+import { Pool } from "./upstream/pool.ts";
+import { Http2Upstream } from "./upstream/session.ts";
+
+export interface Edge {
+  readonly port: number;
+  /** Takes no new work, lets the running finish for `drainSeconds`, then ends it. */
+  drain(): Promise<void>;
+  /** Ends everything at once. */
+  destroy(): void;
+}
+
+/** Milliseconds for the last trailers and resets to leave, once the drain time is over. */
+const LAST_WORDS_MS = 200;
+
+/**
+ * Builds the edge, waits for its workers and opens the port. Rejects when a worker is not reachable in time, or when a
+ * port cannot be had; `signal` gives up waiting.
+ */
+export async function startEdge(config: Config, log: Log, signal: AbortSignal): Promise<Edge> {
+  const lifecycle = new Lifecycle();
+  const tunnels: Tunnels = new Set();
+  const stopping = new AbortController();
+  const { connectMs } = config;
+  const http = makePool(config.httpUpstreams, (address) => new HttpUpstream(address, connectMs));
+  const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, connectMs));
+  const ws = makePool(config.wsUpstreams, (address) => new HttpUpstream(address, connectMs));
+
+  const options: CarryOptions = {
+    trustedHops: config.trustedHops,
+    connectMs,
+    log,
+    stopping: stopping.signal,
+  };
+  const deps: HandleDeps = {
+    authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
+    carry: {
+      http: createCarry(http, forwardHttp, options),
+      grpc: createCarry(grpc, forwardGrpc, options),
+      websocket: createCarry(ws, (forward) => forwardWebSocket(forward, tunnels), options),
+    },
+    lifecycle,
+    log,
+  };
+  const server = createEdgeServer(config, (exchange) => void handle(exchange, deps));
+  const upstreams = (): Record<string, EndpointView[]> => ({
+    http: http.endpoints.map(view),
+    grpc: grpc.endpoints.map(view),
+    ws: ws.endpoints.map(view),
+  });
+  const admin =
+    config.adminPort === 0 ? undefined : await startAdmin(config.adminPort, { lifecycle, upstreams });
+
+  const destroy = (): void => {
+    lifecycle.phase = "closed";
+    stopping.abort();
+    server.destroy();
+    for (const pool of [http, grpc, ws]) pool.close();
+    admin?.close();
+    admin?.closeAllConnections();
+  };
+
+  const drain = async (): Promise<void> => {
+    lifecycle.phase = "draining";
+    log.info({ running: lifecycle.running }, "draining");
+    server.drain();
+    for (const tunnel of tunnels) tunnel.close(1001, "the server is shutting down");
+    if (!(await lifecycle.idle(config.drainSeconds * 1000))) {
+      log.warn({ running: lifecycle.running }, "drain time is over");
+      lifecycle.failAll(new EdgeError("draining"));
+      await lifecycle.idle(LAST_WORDS_MS);
+    }
+    destroy();
+  };
+
+  try {
+    await allReachable([...http.endpoints, ...grpc.endpoints, ...ws.endpoints], config, signal);
+    const port = await server.listen(config.port);
+    lifecycle.phase = "ready";
+    return { port, drain, destroy };
+  } catch (thrown) {
+    destroy();
+    throw thrown;
+  }
+}
+
+function makePool<C extends { close(): void }>(
+  addresses: readonly Address[],
+  open: (address: Address) => C,
+): Pool<C> {
+  const pool = new Pool<C>(open, (connection) => connection.close());
+  pool.swap(addresses);
+  return pool;
+}
+
+function view({ address, healthy, active }: Endpoint<unknown>): EndpointView {
+  return { address: address.name, healthy, active };
+}
+
+/** The port opens when every worker answers: Cloud Run takes an open port for a container that is ready. */
+async function allReachable(
+  endpoints: readonly Endpoint<unknown>[],
+  config: Config,
+  signal: AbortSignal,
+): Promise<void> {
+  const timeUp = AbortSignal.timeout(config.startupSeconds * 1000);
+  const either = AbortSignal.any([timeUp, signal]);
+  await Promise.all(
+    endpoints.map(({ address }) =>
+      untilReachable(address, config.connectMs, either).catch((thrown: unknown) => {
+        if (!timeUp.aborted) throw thrown;
+        throw new Error(
+          `the worker at ${address.name} did not accept a connection within ${config.startupSeconds} s`,
+        );
+      }),
+    ),
+  );
+}

@@ -1,0 +1,118 @@
+/**
+ * Every failure the edge can meet, and what each protocol sees of it.
+ *
+ * One failure is one row: whose fault it is, the HTTP status, the gRPC status, the HTTP/2 reset code, the WebSocket
+ * close code once a tunnel is open, and whether another endpoint may be tried because the request was not processed.
+ */
+
+/** HTTP/2 error codes (RFC 9113, section 7). */
+export const RESET = {
+  NO_ERROR: 0,
+  PROTOCOL_ERROR: 1,
+  INTERNAL_ERROR: 2,
+  REFUSED_STREAM: 7,
+  CANCEL: 8,
+  CONNECT_ERROR: 10,
+  ENHANCE_YOUR_CALM: 11,
+} as const;
+
+interface Row {
+  readonly side: "client" | "edge" | "upstream";
+  readonly http: number;
+  readonly grpc: number;
+  readonly reset: keyof typeof RESET;
+  readonly close: number;
+  readonly retry: boolean;
+  readonly text: string;
+}
+
+const row = (
+  side: Row["side"],
+  http: number,
+  grpc: number,
+  reset: Row["reset"],
+  close: number,
+  text: string,
+  retry = false,
+): Row => ({ side, http, grpc, reset, close, retry, text });
+
+/** gRPC status codes are those of grpc/doc/statuscodes.md; close codes those of RFC 6455, section 7.4.1, and IANA's registry. */
+// prettier-ignore
+export const FAILURES = {
+  //                       side       http grpc  h2 reset          close  text
+  bad_request:         row("client",   400,   3, "PROTOCOL_ERROR",  1002, "the request is malformed"),
+  unauthenticated:     row("client",   401,  16, "CANCEL",          1008, "a valid ID token is needed"),
+  forbidden:           row("client",   403,   7, "CANCEL",          1008, "this identity is not allowed"),
+  method_not_allowed:  row("client",   405,  12, "CANCEL",          1008, "CONNECT is not served here, except for :protocol websocket"),
+  head_timeout:        row("client",   408,   4, "CANCEL",          1008, "the request head took too long"),
+  head_too_large:      row("client",   431,   8, "CANCEL",          1009, "the request head is too large"),
+  not_supported:       row("client",   501,  12, "CANCEL",          1003, "not supported"),
+  client_gone:         row("client",   499,   1, "CANCEL",          1001, "the client went away"),
+  keys_unavailable:    row("edge",     503,  14, "CANCEL",          1013, "tokens cannot be verified at the moment"),
+  draining:            row("edge",     503,  14, "CANCEL",          1001, "the server is shutting down"),
+  internal:            row("edge",     500,  13, "INTERNAL_ERROR",  1011, "internal error"),
+  no_upstream:         row("upstream", 503,  14, "CANCEL",          1013, "no worker is available"),
+  upstream_refused:    row("upstream", 503,  14, "CANCEL",          1013, "the worker cannot be reached", true),
+  upstream_reset:      row("upstream", 502,  14, "INTERNAL_ERROR",  1014, "the worker broke off"),
+  upstream_garbage:    row("upstream", 502,  13, "INTERNAL_ERROR",  1014, "the worker sent an invalid reply"),
+  deadline:            row("upstream", 504,   4, "CANCEL",          1013, "the deadline passed before the worker answered"),
+} as const satisfies Record<string, Row>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** The only error that travels inside the edge. Its message may reach a client: it never holds a secret. */
+export class EdgeError extends Error {
+  readonly code: FailureCode;
+
+  constructor(code: FailureCode, message: string = FAILURES[code].text, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+
+  get row(): Row {
+    return FAILURES[this.code];
+  }
+}
+
+/** Node's codes for a connection that never came to be: nothing was sent, so nothing was processed. */
+const UNREACHABLE = new Set([
+  "ECONNREFUSED",
+  "ENOENT",
+  "EACCES",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
+
+/** Turns whatever a failed upstream call threw into one of our rows; the only reader of Node's error codes. */
+export function fromUpstream(thrown: unknown): EdgeError {
+  if (thrown instanceof EdgeError) return thrown;
+  const code = nodeCode(thrown);
+  if (UNREACHABLE.has(code)) return new EdgeError("upstream_refused", undefined, thrown);
+  if (code.startsWith("HPE_")) return new EdgeError("upstream_garbage", undefined, thrown);
+  if (code === "ERR_HTTP2_ERROR" || code === "ERR_HTTP2_SESSION_ERROR") {
+    return new EdgeError("upstream_garbage", undefined, thrown);
+  }
+  return new EdgeError("upstream_reset", undefined, thrown);
+}
+
+/** What Node's HTTP/1.1 parser says of a request it could not read, as one of our rows; undefined when the client just left. */
+export function fromClient(thrown: unknown): EdgeError | undefined {
+  const code = nodeCode(thrown);
+  if (code === "HPE_HEADER_OVERFLOW") return new EdgeError("head_too_large", undefined, thrown);
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return new EdgeError("head_timeout", undefined, thrown);
+  if (code.startsWith("HPE_")) return new EdgeError("bad_request", undefined, thrown);
+  return undefined;
+}
+
+/** What is thrown where nobody foresaw it: an error of ours passes, anything else is a bug and says nothing to the client. */
+export function toEdgeError(thrown: unknown): EdgeError {
+  return thrown instanceof EdgeError ? thrown : new EdgeError("internal", undefined, thrown);
+}
+
+export function nodeCode(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
+  return typeof thrown.code === "string" ? thrown.code : "";
+}

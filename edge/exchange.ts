@@ -1,0 +1,102 @@
+import type { Socket } from "node:net";
+import type { EdgeError } from "./errors.ts";
+
+/** Header fields as a flat `[name, value, name, value, …]` list: order and repetition survive, names are lower-case. */
+export type HeaderList = readonly string[];
+
+/** What a client asked, whatever carried it. Pseudo-header fields and `host` are lifted out of `headers`. */
+export interface RequestHead {
+  readonly version: "1.0" | "1.1" | "2";
+  readonly method: string;
+  readonly scheme: string;
+  readonly authority: string;
+  readonly path: string;
+  /** "websocket" for an HTTP/1.1 upgrade (RFC 6455) and for an extended CONNECT (RFC 8441). */
+  readonly protocol: string | undefined;
+  readonly headers: HeaderList;
+  /** False when the head says that no body follows. */
+  readonly hasBody: boolean;
+}
+
+/** The two ends of the client's connection. */
+export interface Peer {
+  readonly address: string;
+  readonly port: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/**
+ * Takes one direction of a message. `end` comes at most once and nothing but `abort` follows it;
+ * `abort` may come at any time until the exchange is over, and nothing follows it.
+ */
+export interface BodyReceiver {
+  data(chunk: Buffer): void;
+  end(trailers: HeaderList): void;
+  abort(error: EdgeError): void;
+}
+
+/** A side that bytes come from. It stops at a fixed number of bytes until they are given back as credit. */
+export interface Incoming {
+  /** Starts delivery; called at most once. Until then the sender is held back by flow control. */
+  receive(receiver: BodyReceiver): void;
+  /** Gives back credit for `bytes` that have left the edge. */
+  consume(bytes: number): void;
+}
+
+/** A side that bytes go to. */
+export interface Outgoing {
+  /** Called with the number of bytes that have left; whoever writes turns it into credit for its source. */
+  onSent: (bytes: number) => void;
+  write(chunk: Buffer): void;
+  end(trailers: HeaderList): void;
+}
+
+/**
+ * One request and its reply as the client sees them. Bodies are moved by credit, not by streams: who receives bytes
+ * says when they have left, and only then may more come.
+ *
+ * A reply is `inform`* then `respond`, `write`*, `end`; or `accept`, which opens a tunnel whose two directions are
+ * then `receive` and `write`; or `fail`. Calls after the reply is over are ignored.
+ */
+export interface Exchange extends Incoming, Outgoing {
+  readonly head: RequestHead;
+  readonly peer: Peer;
+  /** The status sent, undefined until one was. */
+  readonly status: number | undefined;
+  /** True once the client can take no more: it left, or it reset the stream. */
+  readonly gone: boolean;
+  /** Bytes of reply body handed to the transport. */
+  readonly bytesOut: number;
+
+  /** Sends an interim reply (1xx, not 101); dropped where the client's version has none (HTTP/1.0). */
+  inform(status: number, headers: HeaderList): void;
+  /** Sends the reply head; with `end` the reply is complete. */
+  respond(status: number, headers: HeaderList, end: boolean): void;
+  /** Accepts a WebSocket: 101 on HTTP/1.1, 200 on HTTP/2. */
+  accept(headers: HeaderList): void;
+  /**
+   * Ends the exchange with a failure, in the shape its protocol expects. A reply that has begun ends in gRPC trailers
+   * or in a reset, never in what looks like a clean end.
+   */
+  fail(error: EdgeError): void;
+}
+
+/** Serves one HTTP version on connections that it is handed. */
+export interface ProtocolServer {
+  /** Takes over a connection whose first bytes have been put back. */
+  accept(socket: Socket): void;
+  /** Lets running exchanges finish and takes no further ones. */
+  drain(): void;
+  /** Ends every connection at once. */
+  destroy(): void;
+}
+
+/** What a protocol server calls for each request. */
+export type Handler = (exchange: Exchange) => void;
+
+/** Hands what `from` receives to `to`, and credit the other way. `abort` hears of a sender that left. */
+export function relay(from: Incoming, to: Outgoing, abort: (error: EdgeError) => void): void {
+  to.onSent = (bytes) => from.consume(bytes);
+  from.receive({ data: (chunk) => to.write(chunk), end: (trailers) => to.end(trailers), abort });
+}

@@ -1,0 +1,188 @@
+import { isIPv6 } from "node:net";
+import type { HeaderList, Peer, RequestHead } from "./exchange.ts";
+
+/** First value of a field; `name` is lower-case. */
+export function find(headers: HeaderList, name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1];
+  return undefined;
+}
+
+/** All values of a field, in order. */
+export function findAll(headers: HeaderList, name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) values.push(headers[i + 1] ?? "");
+  return values;
+}
+
+/** The members of a comma-separated list field (RFC 9110, section 5.6.1), over all its lines. */
+export function listMembers(headers: HeaderList, name: string): string[] {
+  return findAll(headers, name)
+    .flatMap((value) => value.split(","))
+    .map((member) => member.trim())
+    .filter((member) => member !== "");
+}
+
+/** Fields that speak of one connection only (RFC 9110, section 7.6.1; RFC 9113, section 8.2.2). */
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** Fields the edge alone writes towards a worker; a client's own are dropped. */
+const WRITTEN_BY_EDGE = new Set([
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-server",
+  "x-forwarded-prefix",
+  "x-real-ip",
+]);
+
+const USUALLY_HAS_BODY = new Set(["POST", "PUT", "PATCH"]);
+
+/** Fields that say how a message is framed: decided anew for each hop, never copied. */
+const FRAMING = new Set(["content-length", "host"]);
+
+/** Who a verified token belongs to. */
+export interface Caller {
+  readonly email: string;
+  readonly subject: string;
+}
+
+export interface WorkerHeaderOptions {
+  readonly caller: Caller | undefined;
+  /** Proxies in front of the edge whose forwarding fields count. */
+  readonly trustedHops: number;
+}
+
+/**
+ * The fields a worker gets: the client's own without what is hop-by-hop or could deceive, then where the request came
+ * from and who sent it.
+ */
+export function toWorker(head: RequestHead, peer: Peer, options: WorkerHeaderOptions): string[] {
+  const named = new Set(listMembers(head.headers, "connection").map((name) => name.toLowerCase()));
+  const out = keepFields(
+    head.headers,
+    (name) =>
+      !HOP_BY_HOP.has(name) &&
+      !WRITTEN_BY_EDGE.has(name) &&
+      !FRAMING.has(name) &&
+      !isIdentity(name) &&
+      !named.has(name) &&
+      name !== "via",
+  );
+  const from = origin(head, peer, options.trustedHops);
+  out.push("x-forwarded-for", from.address, "x-forwarded-proto", from.proto);
+  if (head.authority !== "") out.push("x-forwarded-host", head.authority);
+  out.push("forwarded", forwarded(from.address, from.proto, head.authority));
+  // RFC 9110, section 7.6.3: a gateway MUST send Via towards the origin server.
+  out.push(
+    "via",
+    [...findAll(head.headers, "via"), `${head.version === "2" ? "2.0" : head.version} oneport`].join(", "),
+  );
+  if (options.caller !== undefined) {
+    out.push("x-auth-email", options.caller.email, "x-auth-subject", options.caller.subject);
+  }
+  return out;
+}
+
+/** The fields a client gets back: all of the worker's but the hop-by-hop ones. */
+export function toClient(headers: HeaderList): string[] {
+  const named = new Set(listMembers(headers, "connection").map((name) => name.toLowerCase()));
+  return keepFields(headers, (name) => !HOP_BY_HOP.has(name) && !named.has(name));
+}
+
+/** A request's trailers without what must not come in by the back door: framing, connection and identity fields (RFC 9110, section 6.5.1). */
+export function trailersToWorker(headers: HeaderList): string[] {
+  return keepFields(
+    headers,
+    (name) => mayTrail(name) && !isIdentity(name) && !WRITTEN_BY_EDGE.has(name) && name !== "authorization",
+  );
+}
+
+/** A reply's trailers without what a trailer must not carry. */
+export function trailersToClient(headers: HeaderList): string[] {
+  return keepFields(headers, mayTrail);
+}
+
+function mayTrail(name: string): boolean {
+  return !HOP_BY_HOP.has(name) && !FRAMING.has(name) && !name.startsWith(":") && name !== "trailer";
+}
+
+/**
+ * What only the edge may say about who is calling. Names that differ only in `_` and `-` are one variable to CGI-like
+ * frameworks: an identity forged that way must not pass either.
+ */
+function isIdentity(name: string): boolean {
+  return /^x[-_]auth[-_]/.test(name);
+}
+
+function keepFields(headers: HeaderList, keep: (name: string) => boolean): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if (keep(name)) out.push(name, headers[i + 1] ?? "");
+  }
+  return out;
+}
+
+/**
+ * How an HTTP/1.1 request to a worker is framed. Always explicit: Node leaves a DELETE body unframed by default, and
+ * unframed body bytes are the next request on that connection.
+ */
+export function framing(method: string, hasBody: boolean, contentLength: string | undefined): string[] {
+  // RFC 9110, section 8.6: a method that usually has content says so when it has none.
+  if (!hasBody)
+    return contentLength !== undefined || USUALLY_HAS_BODY.has(method) ? ["content-length", "0"] : [];
+  return contentLength === undefined ? ["transfer-encoding", "chunked"] : ["content-length", contentLength];
+}
+
+/** Node's `rawHeaders` with lower-case names. */
+export function fromRaw(raw: readonly string[]): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < raw.length; i += 2) out.push((raw[i] ?? "").toLowerCase(), raw[i + 1] ?? "");
+  return out;
+}
+
+/** As an object for the Node APIs that take no list: repeated fields become arrays. */
+export function toObject(headers: HeaderList): Record<string, string | string[]> {
+  const out: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    const value = headers[i + 1] ?? "";
+    const known = out[name];
+    if (known === undefined) out[name] = value;
+    else if (typeof known === "string") out[name] = [known, value];
+    else known.push(value);
+  }
+  return out;
+}
+
+/** The client's address and scheme: of the connection, or as the nearest trusted proxies in front of us reported them. */
+function origin(head: RequestHead, peer: Peer, trustedHops: number): { address: string; proto: string } {
+  if (trustedHops === 0) return { address: peer.address, proto: "http" };
+  const chain = listMembers(head.headers, "x-forwarded-for");
+  // Each proxy appends the address it saw, so the trusted entries are the last ones; what is left of them anyone can write.
+  const reported = chain[Math.max(0, chain.length - trustedHops)];
+  const proto = listMembers(head.headers, "x-forwarded-proto").at(-1)?.toLowerCase();
+  return {
+    address: reported !== undefined && /^[0-9a-fA-F.:]{2,45}$/.test(reported) ? reported : peer.address,
+    proto: proto === "https" || proto === "http" ? proto : "http",
+  };
+}
+
+/** One `Forwarded` element (RFC 7239). Values are quoted, so that a client's Host cannot add parameters of its own. */
+function forwarded(address: string, proto: string, authority: string): string {
+  const node = isIPv6(address) ? `"[${address}]"` : address;
+  const host = authority === "" ? "" : `;host="${authority.replace(/["\\]/g, "\\$&")}"`;
+  return `for=${node};proto=${proto}${host}`;
+}

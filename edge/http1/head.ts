@@ -1,0 +1,41 @@
+import type { IncomingMessage } from "node:http";
+import { EdgeError } from "../errors.ts";
+import type { RequestHead } from "../exchange.ts";
+import { find, findAll, fromRaw, listMembers } from "../headers.ts";
+
+/** The head of an HTTP/1.x request. Throws bad_request where two readings are possible. */
+export function readHead(req: IncomingMessage): RequestHead {
+  const headers = fromRaw(req.rawHeaders);
+  const hosts = findAll(headers, "host");
+  if (hosts.length > 1) throw new EdgeError("bad_request", "more than one Host field");
+  const target = splitTarget(req.url ?? "/", hosts[0] ?? "");
+  return {
+    version: req.httpVersionMinor === 0 ? "1.0" : "1.1",
+    method: req.method ?? "GET",
+    scheme: "http",
+    authority: target.authority,
+    path: target.path,
+    protocol: isWebSocketUpgrade(req) ? "websocket" : undefined,
+    headers,
+    hasBody:
+      find(headers, "transfer-encoding") !== undefined || Number(find(headers, "content-length") ?? "0") > 0,
+  };
+}
+
+/** RFC 6455, section 4.2.1: an upgrade is a GET over HTTP/1.1 whose Upgrade names websocket. Everything else (h2c too) stays a request. */
+export function isWebSocketUpgrade(req: IncomingMessage): boolean {
+  if (req.method !== "GET" || req.httpVersionMinor === 0) return false;
+  const headers = fromRaw(req.rawHeaders);
+  const connection = listMembers(headers, "connection").some((token) => token.toLowerCase() === "upgrade");
+  return connection && listMembers(headers, "upgrade").some((token) => token.toLowerCase() === "websocket");
+}
+
+/** RFC 9112, section 3.2: the absolute form's authority wins over Host, and the worker gets the origin form. */
+function splitTarget(url: string, host: string): { path: string; authority: string } {
+  if (url.startsWith("/") || url === "*") return { path: url, authority: host };
+  const match = /^https?:\/\/([^/?#]*)([/?].*)?$/i.exec(url);
+  if (match === null)
+    throw new EdgeError("bad_request", "the request target is neither a path nor an absolute URL");
+  const rest = match[2] ?? "/";
+  return { path: rest.startsWith("?") ? `/${rest}` : rest, authority: match[1] ?? "" };
+}

@@ -1,0 +1,86 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import type { Socket } from "node:net";
+import type { Config } from "../config.ts";
+import { EdgeError, fromClient, toEdgeError } from "../errors.ts";
+import type { Handler, ProtocolServer } from "../exchange.ts";
+import { peerOf } from "../peer.ts";
+import { httpRefusal } from "../refusal.ts";
+import { Http1Exchange } from "./exchange.ts";
+import { isWebSocketUpgrade, readHead } from "./head.ts";
+import { UpgradeExchange } from "./upgrade.ts";
+
+/** HTTP/1.1 over node:http, as exchanges. */
+export function createHttp1(config: Config, handle: Handler): ProtocolServer {
+  const sockets = new Set<Socket>();
+  let draining = false;
+  const options = { lingerMs: config.lingerMs, closing: () => draining };
+  const server = createServer({
+    maxHeaderSize: config.headBytes,
+    headersTimeout: config.headMs,
+    // A long upload is not an attack: what is bounded is the head, and idle time.
+    requestTimeout: 0,
+    keepAliveTimeout: config.idleMs,
+    connectionsCheckingInterval: Math.min(1000, config.headMs),
+    noDelay: true,
+    // `Upgrade: h2c` and others are ignored, as RFC 9110, section 7.8, allows: such a request is an ordinary one.
+    shouldUpgradeCallback: isWebSocketUpgrade,
+  });
+  server.maxHeadersCount = 0;
+
+  const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
+    try {
+      handle(new Http1Exchange(req, res, readHead(req), peerOf(req.socket), options));
+    } catch (thrown) {
+      refuse(req.socket, toEdgeError(thrown));
+    }
+  };
+  server.on("request", onRequest);
+  // The worker decides whether to answer 100; without this listener Node would, before anybody looked at the request.
+  server.on("checkContinue", onRequest);
+  server.on("checkExpectation", (_req, res: ServerResponse) => {
+    res.writeHead(417, { connection: "close", "content-length": "0" }).end();
+  });
+  server.on("upgrade", (req: IncomingMessage, socket: Socket, early: Buffer) => {
+    try {
+      const head = readHead(req);
+      if (head.hasBody) throw new EdgeError("bad_request", "a WebSocket handshake has no body");
+      handle(new UpgradeExchange(socket, early, head, peerOf(socket)));
+    } catch (thrown) {
+      refuse(socket, toEdgeError(thrown));
+    }
+  });
+  server.on("connect", (_req, socket: Socket) => refuse(socket, new EdgeError("method_not_allowed")));
+  server.on("clientError", (thrown: Error, socket: Socket) => {
+    const error = fromClient(thrown);
+    if (error === undefined || !socket.writable) socket.destroy();
+    else refuse(socket, error);
+  });
+
+  return {
+    accept(socket) {
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      server.emit("connection", socket);
+    },
+    drain() {
+      draining = true;
+      server.closeIdleConnections();
+      server.keepAliveTimeout = 1;
+    },
+    destroy() {
+      for (const socket of sockets) socket.destroy();
+      // Stops the interval that looks for slow heads; there is no listening socket of its own to close.
+      server.close();
+    },
+  };
+}
+
+/** Answers on a connection that has no usable request, and closes it. */
+function refuse(socket: Socket, error: EdgeError): void {
+  const { status, headers, body } = httpRefusal(error);
+  let text = `HTTP/1.1 ${status} ${error.code}\r\n`;
+  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  socket.end(`${text}connection: close\r\n\r\n${body.toString()}`);
+  socket.destroySoon();
+}

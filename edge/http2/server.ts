@@ -1,0 +1,63 @@
+import type { Http2Session, ServerHttp2Stream, ServerHttp2Session } from "node:http2";
+import { constants, createServer } from "node:http2";
+import type { Config } from "../config.ts";
+import { EdgeError } from "../errors.ts";
+import type { Handler, ProtocolServer } from "../exchange.ts";
+import { peerOf } from "../peer.ts";
+import { Http2Exchange, readHead } from "./exchange.ts";
+import { CONNECTION_WINDOW, STREAM_WINDOW } from "./windows.ts";
+
+/** HTTP/2 by prior knowledge over node:http2, as exchanges. */
+export function createHttp2(config: Config, handle: Handler): ProtocolServer {
+  /** Open streams of each session. */
+  const sessions = new Map<Http2Session, number>();
+  const server = createServer({
+    settings: {
+      enableConnectProtocol: config.webSocketOverH2,
+      maxConcurrentStreams: config.streams,
+      initialWindowSize: STREAM_WINDOW,
+      maxHeaderListSize: config.headBytes,
+    },
+    maxSessionMemory: 1000,
+    maxSendHeaderBlockLength: config.headBytes * 2,
+    maxHeaderListPairs: 1000,
+    unknownProtocolTimeout: config.headMs,
+  });
+  server.on("session", (session: ServerHttp2Session) => {
+    sessions.set(session, 0);
+    session.once("close", () => sessions.delete(session));
+    session.setLocalWindowSize(CONNECTION_WINDOW);
+    session.setTimeout(config.idleMs, () => {
+      if (sessions.get(session) === 0) session.close();
+    });
+    session.on("error", () => {});
+  });
+  server.on("stream", (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
+    const session = stream.session;
+    if (session === undefined || session.destroyed) return;
+    sessions.set(session, (sessions.get(session) ?? 0) + 1);
+    stream.once("close", () => {
+      const open = sessions.get(session);
+      if (open !== undefined) sessions.set(session, open - 1);
+    });
+    const head = readHead(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
+    const exchange = new Http2Exchange(stream, head, peerOf(session.socket));
+    if (head.method === "CONNECT" && head.protocol !== "websocket") {
+      return exchange.fail(new EdgeError("method_not_allowed"));
+    }
+    handle(exchange);
+  });
+
+  return {
+    accept(socket) {
+      server.emit("connection", socket);
+    },
+    drain() {
+      // GOAWAY; running streams go on, and the connection closes with the last of them.
+      for (const session of sessions.keys()) session.close();
+    },
+    destroy() {
+      for (const session of sessions.keys()) session.destroy();
+    },
+  };
+}

@@ -1,0 +1,5 @@
+/** Bytes one stream may have under way; the memory a stuck stream can hold. */
+export const STREAM_WINDOW = 256 * 1024;
+
+/** Bytes one connection may have under way: far above a stream's, so that stuck streams do not starve the others. */
+export const CONNECTION_WINDOW = 32 * 1024 * 1024;

@@ -1,0 +1,80 @@
+/** What a setting's text becomes; `fail` gives the rest of the sentence that starts with the setting's name. */
+export type Parse<T> = (text: string) => T;
+
+/** A mistake in one setting, in words that follow its name: "must be …, not …". */
+export class SettingError extends Error {}
+
+export function fail(rule: string, text: string): never {
+  throw new SettingError(`must be ${rule}, not ${JSON.stringify(text)}`);
+}
+
+export function integer(min: number, max: number): Parse<number> {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[0-9]{1,15}$/.test(text) || value < min || value > max)
+      fail(`a whole number from ${min} to ${max}`, text);
+    return value;
+  };
+}
+
+export function oneOf<const T extends string>(...words: readonly T[]): Parse<T> {
+  return (text) => words.find((word) => word === text) ?? fail(words.join(" or "), text);
+}
+
+export const onOff: Parse<boolean> = (text) => {
+  const word = text.toLowerCase();
+  if (["on", "true", "1", "yes"].includes(word)) return true;
+  if (["off", "false", "0", "no"].includes(word)) return false;
+  return fail("on or off", text);
+};
+
+export const text: Parse<string> = (value) => value;
+
+/** Comma-separated, without empty members. */
+export function list<T>(member: Parse<T>): Parse<readonly T[]> {
+  return (value) =>
+    value
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== "")
+      .map(member);
+}
+
+/** A request path, matched byte for byte: nothing that a worker might read as another path is let in. */
+export const path: Parse<string> = (value) =>
+  /^\/[A-Za-z0-9\-._~!$&'()*+,=:@/]*$/.test(value) && !/\/\.{0,2}(\/|$)/.test(value.slice(1))
+    ? value
+    : fail("a plain path such as /ping (no query, no %, no . or .. segment)", value);
+
+/** An account's email, or `*` for any verified identity. */
+export const account: Parse<string> = (value) =>
+  value === "*" || /^[^\s@,*]+@[^\s@,*]+$/.test(value)
+    ? value.toLowerCase()
+    : fail("an email address or *", value);
+
+export const httpUrl: Parse<string> = (value) => {
+  const url = URL.canParse(value) ? new URL(value) : fail("an http:// or https:// URL", value);
+  return url.protocol === "https:" || url.protocol === "http:"
+    ? url.href
+    : fail("an http:// or https:// URL", value);
+};
+
+/** Where a worker listens. */
+export type Address =
+  | { readonly kind: "tcp"; readonly name: string; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly name: string; readonly path: string };
+
+/** `http://host:port`, `h2c://host:port` or `unix:/path`; `schemes` are the ones that fit the protocol. */
+export function address(...schemes: readonly string[]): Parse<Address> {
+  const rule = [...schemes.map((scheme) => `${scheme}://host:port`), "unix:/path"].join(" or ");
+  return (value) => {
+    if (value.startsWith("unix:/")) return { kind: "unix", name: value, path: value.slice("unix:".length) };
+    if (value.startsWith("https://"))
+      throw new SettingError(`cannot be an https:// address yet (${JSON.stringify(value)})`);
+    const match = /^([a-z0-9]+):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})\/?$/.exec(value);
+    const port = Number(match?.[3]);
+    if (match === null || !schemes.includes(match[1] ?? "") || port < 1 || port > 65_535) fail(rule, value);
+    const host = (match[2] ?? "").replace(/^\[|\]$/g, "");
+    return { kind: "tcp", name: `${match[1]}://${match[2]}:${port}`, host, port };
+  };
+}

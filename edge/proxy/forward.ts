@@ -1,0 +1,11 @@
+import type { Exchange, HeaderList } from "../exchange.ts";
+
+/** One exchange on its way to one worker. */
+export interface Forward<C> {
+  readonly exchange: Exchange;
+  readonly upstream: C;
+  /** What the worker gets, without framing and host. */
+  readonly headers: HeaderList;
+  /** When the exchange began, on performance.now()'s clock. */
+  readonly started: number;
+}

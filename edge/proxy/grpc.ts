@@ -1,0 +1,148 @@
+import { formatGrpcTimeout, parseGrpcTimeout } from "../deadline.ts";
+import { EdgeError } from "../errors.ts";
+import type { HeaderList } from "../exchange.ts";
+import { find, toClient, toObject, trailersToClient, trailersToWorker } from "../headers.ts";
+import type { Http2Upstream, UpstreamStream } from "../upstream/session.ts";
+import type { Forward } from "./forward.ts";
+
+/** A Node timer holds at most this many milliseconds; a longer deadline is the worker's and the client's to keep. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+/** Carries a gRPC call to a worker over HTTP/2. Resolves when its trailers are on their way, rejects with an EdgeError. */
+export async function forwardGrpc(forward: Forward<Http2Upstream>): Promise<void> {
+  const { exchange, upstream } = forward;
+  const deadline = readDeadline(forward);
+  const call = new Call(forward);
+  // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
+  await within(deadline, upstream.ready());
+  if (exchange.gone) throw new EdgeError("client_gone");
+  const stream = await upstream.open(requestHeaders(forward, deadline), call);
+  call.start(stream, deadline);
+  return call.done;
+}
+
+/** One call under way, as the worker's reply sees it. */
+class Call {
+  readonly done: Promise<void>;
+
+  readonly #forward: Forward<Http2Upstream>;
+  readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+  #stream: UpstreamStream | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #over = false;
+  #isGrpcReply = false;
+  #statusSeen = false;
+
+  constructor(forward: Forward<Http2Upstream>) {
+    this.#forward = forward;
+    this.done = this.#settle.promise;
+  }
+
+  start(stream: UpstreamStream, deadline: number | undefined): void {
+    const { exchange } = this.#forward;
+    this.#stream = stream;
+    if (deadline !== undefined) this.#armDeadline(deadline);
+    exchange.onSent = (bytes) => stream.consume(bytes);
+    stream.onSent = (bytes) => exchange.consume(bytes);
+    exchange.receive({
+      data: (chunk) => stream.write(chunk),
+      end: (trailers) => stream.end(trailersToWorker(trailers)),
+      abort: (error) => this.#fail(error),
+    });
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    this.#forward.exchange.inform(status, toClient(headers));
+  }
+
+  head(status: number, headers: HeaderList, end: boolean): void {
+    if (this.#over) return;
+    this.#statusSeen = find(headers, "grpc-status") !== undefined;
+    this.#isGrpcReply =
+      status === 200 && (find(headers, "content-type") ?? "").startsWith("application/grpc");
+    if (end && this.#isGrpcReply && !this.#statusSeen) return this.#fail(withoutStatus());
+    this.#forward.exchange.respond(status, toClient(headers), end);
+  }
+
+  data(chunk: Buffer): void {
+    if (!this.#over) this.#forward.exchange.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    if (this.#over) return;
+    this.#statusSeen ||= find(trailers, "grpc-status") !== undefined;
+    // An HTTP/2 reply may end cleanly and still be cut short: only grpc-status says that the worker was done (grpc-node#2569).
+    if (this.#isGrpcReply && !this.#statusSeen) return this.#fail(withoutStatus());
+    if (this.#forward.exchange.status === undefined) return this.#fail(new EdgeError("upstream_reset"));
+    this.#finish();
+    this.#forward.exchange.end(trailersToClient(trailers));
+    this.#settle.resolve();
+  }
+
+  abort(error: EdgeError): void {
+    this.#fail(error);
+  }
+
+  #armDeadline(deadline: number): void {
+    const ms = deadline - performance.now();
+    if (ms > MAX_TIMER_MS) return;
+    this.#timer = setTimeout(() => this.#fail(new EdgeError("deadline")), Math.max(0, ms));
+  }
+
+  #fail(error: EdgeError): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#stream?.cancel();
+    this.#settle.reject(error);
+  }
+
+  #finish(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+function withoutStatus(): EdgeError {
+  return new EdgeError("upstream_reset", "the worker ended the reply without a grpc-status");
+}
+
+/** On performance.now()'s clock; undefined when the client set none. */
+function readDeadline({ headers, started }: Forward<Http2Upstream>): number | undefined {
+  const value = find(headers, "grpc-timeout");
+  if (value === undefined) return undefined;
+  const ms = parseGrpcTimeout(value);
+  if (ms === undefined) throw new EdgeError("bad_request", "grpc-timeout is malformed");
+  return started + ms;
+}
+
+async function within<T>(deadline: number | undefined, work: Promise<T>): Promise<T> {
+  if (deadline === undefined) return work;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const ms = Math.min(MAX_TIMER_MS, Math.max(0, deadline - performance.now()));
+    timer = setTimeout(() => reject(new EdgeError("deadline")), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function requestHeaders(
+  { exchange, headers }: Forward<Http2Upstream>,
+  deadline: number | undefined,
+): Record<string, string | string[]> {
+  const fields = toObject(headers);
+  // The worker gets the time that is left, so that its deadline and the client's are the same moment.
+  if (deadline !== undefined) fields["grpc-timeout"] = formatGrpcTimeout(deadline - performance.now());
+  return {
+    ":method": exchange.head.method,
+    ":scheme": "http",
+    ":authority": exchange.head.authority,
+    ":path": exchange.head.path,
+    // Hop-by-hop, so it was dropped; gRPC servers insist on it (gRPC over HTTP/2, "Requests").
+    te: "trailers",
+    ...fields,
+  };
+}

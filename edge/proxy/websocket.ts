@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import proxy from "http2-proxy";
+import { BEARER_PROTOCOL } from "../auth/bearer.ts";
+import { EdgeError, fromUpstream } from "../errors.ts";
+import type { Exchange, HeaderList } from "../exchange.ts";
+import { find, findAll, listMembers, toClient } from "../headers.ts";
+import { webSocketAccept } from "../http1/upgrade.ts";
+import type { HttpUpstream, WorkerReply } from "../upstream/http-request.ts";
+import { UpstreamRequest } from "../upstream/http-request.ts";
+import type { Forward } from "./forward.ts";
+import { sendReply } from "./http.ts";
+import { Tunnel } from "./tunnel.ts";
+
+/** Open tunnels, so that a drain can say goodbye to each. */
+export type Tunnels = Set<Tunnel>;
+
+/**
+ * Carries a WebSocket to a worker by http2-proxy: an HTTP/1.1 upgrade there, whatever it was here. Resolves when both
+ * directions have ended, rejects with an EdgeError.
+ */
+export async function forwardWebSocket(forward: Forward<HttpUpstream>, tunnels: Tunnels): Promise<void> {
+  const { exchange, upstream } = forward;
+  checkHandshake(exchange);
+  if (exchange.gone) throw new EdgeError("client_gone");
+  const key = randomBytes(16).toString("base64");
+  const offered = listMembers(exchange.head.headers, "sec-websocket-protocol");
+  const tunnel = new Tunnel(exchange);
+  const request = {
+    // A plain GET stand-in: http2-proxy knows neither `Upgrade: WebSocket` in other letters nor extended CONNECT.
+    method: "GET",
+    url: exchange.head.path,
+    headers: { upgrade: "websocket" },
+    httpVersion: "1.1",
+    socket: {},
+    aborted: false,
+    on: () => request,
+    off: () => request,
+  };
+  tunnels.add(tunnel);
+  try {
+    await proxy.ws(request, tunnel, Buffer.alloc(0), {
+      onReq: () =>
+        new UpstreamRequest(upstream, {
+          method: "GET",
+          path: exchange.head.path,
+          headers: handshakeHeaders(forward, key, offered),
+          trailers: () => [],
+          inform: () => {},
+          repeatable: true,
+          upgraded: (headers) => {
+            checkAnswer(headers, key, offered);
+            tunnel.opened();
+            exchange.accept(acceptHeaders(headers));
+          },
+        }),
+      onRes: (_request, _socket, answer) => {
+        exchange.receive({ data: () => {}, end: () => {}, abort: (error) => tunnel.destroy(error) });
+        sendReply(exchange, answer as WorkerReply, () => tunnel.destroy());
+      },
+    });
+  } catch (thrown) {
+    const error = fromUpstream(thrown);
+    tunnel.broken(error);
+    if (!tunnel.finished) throw error;
+  } finally {
+    tunnels.delete(tunnel);
+    tunnel.destroy();
+  }
+}
+
+/** RFC 6455, section 4.2.1. An extended CONNECT has no key: its framing proves as much (RFC 8441, section 5). */
+function checkHandshake({ head }: Exchange): void {
+  if (head.version === "2") return;
+  const keys = findAll(head.headers, "sec-websocket-key");
+  if (keys.length === 1 && /^[A-Za-z0-9+/]{22}==$/.test(keys[0] ?? "")) return;
+  throw new EdgeError("bad_request", "sec-websocket-key must be 16 bytes in base64");
+}
+
+function handshakeHeaders(
+  { exchange, headers }: Forward<HttpUpstream>,
+  key: string,
+  offered: string[],
+): HeaderList {
+  const out = [
+    "host",
+    exchange.head.authority,
+    "connection",
+    "Upgrade",
+    "upgrade",
+    "websocket",
+    "sec-websocket-key",
+    key,
+  ];
+  // The token has done its work; the worker chooses among the real subprotocols.
+  const real = offered.filter((name) => !name.startsWith(BEARER_PROTOCOL));
+  if (real.length > 0) out.push("sec-websocket-protocol", real.join(", "));
+  if (find(headers, "sec-websocket-version") === undefined) out.push("sec-websocket-version", "13");
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if (name !== "sec-websocket-key" && name !== "sec-websocket-protocol")
+      out.push(name, headers[i + 1] ?? "");
+  }
+  return out;
+}
+
+/** RFC 6455, section 4.1: a 101 counts only if it answers this handshake, with a subprotocol that was offered. */
+function checkAnswer(headers: HeaderList, key: string, offered: readonly string[]): void {
+  if (find(headers, "upgrade")?.toLowerCase() !== "websocket") {
+    throw new EdgeError("upstream_garbage", "the worker upgraded to another protocol");
+  }
+  if (find(headers, "sec-websocket-accept") !== webSocketAccept(key)) {
+    throw new EdgeError("upstream_garbage", "the worker's sec-websocket-accept is wrong");
+  }
+  const chosen = findAll(headers, "sec-websocket-protocol");
+  if (chosen.length > 1 || (chosen[0] !== undefined && !offered.includes(chosen[0]))) {
+    throw new EdgeError("upstream_garbage", "the worker chose a subprotocol that was not offered");
+  }
+}
+
+/** Each hop has its own key, so the worker's proof ends here. */
+function acceptHeaders(headers: HeaderList): string[] {
+  const kept = toClient(headers);
+  const at = kept.indexOf("sec-websocket-accept");
+  if (at !== -1) kept.splice(at, 2);
+  return kept;
+}

@@ -1,0 +1,91 @@
+import type { Server, Socket } from "node:net";
+import { createServer } from "node:net";
+import type { Config } from "./config.ts";
+import type { Handler, ProtocolServer } from "./exchange.ts";
+import { createHttp1 } from "./http1/server.ts";
+import { createHttp2 } from "./http2/server.ts";
+import { sniff } from "./sniff.ts";
+
+/** The one port: tells each connection's protocol from its first bytes and hands it to that protocol's server. */
+export interface EdgeServer {
+  /** Resolves with the port once listening; rejects when it cannot. */
+  listen(port: number): Promise<number>;
+  /** Takes no new connection; running exchanges go on. */
+  drain(): void;
+  /** Ends every connection at once. */
+  destroy(): void;
+}
+
+export function createEdgeServer(config: Config, handle: Handler): EdgeServer {
+  const http1 = createHttp1(config, handle);
+  const http2 = createHttp2(config, handle);
+  const undecided = new Set<Socket>();
+  // Half-open is allowed: a client may end its direction and still wait for the reply.
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    undecided.add(socket);
+    socket.once("close", () => undecided.delete(socket));
+    detect(socket, config.headMs, (protocol) => {
+      undecided.delete(socket);
+      (protocol === "http2" ? http2 : http1).accept(socket);
+    });
+  });
+  const all: readonly ProtocolServer[] = [http1, http2];
+  return {
+    listen: (port) => listen(server, port),
+    drain() {
+      server.close();
+      for (const socket of undecided) socket.destroy();
+      for (const protocol of all) protocol.drain();
+    },
+    destroy() {
+      server.close();
+      for (const socket of undecided) socket.destroy();
+      for (const protocol of all) protocol.destroy();
+    },
+  };
+}
+
+/** Reads until the protocol is clear and puts the bytes back. A connection that says too little for too long is closed. */
+function detect(socket: Socket, headMs: number, decided: (protocol: "http1" | "http2") => void): void {
+  let seen = Buffer.alloc(0);
+  // A connection may stay silent for long (browsers open some in advance): the time runs from its first byte.
+  let timer: NodeJS.Timeout | undefined;
+  const done = (): void => {
+    clearTimeout(timer);
+    socket.off("readable", onReadable);
+    socket.off("error", onGone);
+    socket.off("end", onGone);
+    socket.off("close", done);
+  };
+  const onGone = (): void => {
+    done();
+    socket.destroy();
+  };
+  const onReadable = (): void => {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) return;
+    timer ??= setTimeout(onGone, headMs);
+    seen = Buffer.concat([seen, chunk]);
+    const protocol = sniff(seen);
+    if (protocol === "more") return;
+    done();
+    socket.unshift(seen);
+    decided(protocol);
+  };
+  socket.on("readable", onReadable);
+  socket.on("error", onGone);
+  socket.on("end", onGone);
+  socket.once("close", done);
+}
+
+function listen(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    // No host: all interfaces, IPv6 and IPv4 on one socket where the system has both.
+    server.listen(port, () => {
+      server.off("error", reject);
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}

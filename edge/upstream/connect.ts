@@ -1,0 +1,23 @@
+import type { Socket } from "node:net";
+import { connect } from "node:net";
+import { EdgeError } from "../errors.ts";
+import type { Address } from "../parse.ts";
+
+/**
+ * Opens a connection to a worker. It is destroyed with `upstream_refused` when it takes longer than `connectMs`.
+ * With `allowHalfOpen` a tunnel's directions can end one by one; a kept HTTP connection must not have it, since a
+ * worker's FIN would then go unnoticed until the connection is used again.
+ */
+export function connectTo(address: Address, connectMs: number, allowHalfOpen = false): Socket {
+  const socket =
+    address.kind === "unix"
+      ? connect({ path: address.path, allowHalfOpen })
+      : connect({ host: address.host, port: address.port, allowHalfOpen, noDelay: true });
+  const timer = setTimeout(() => {
+    socket.destroy(new EdgeError("upstream_refused", "the worker did not accept a connection in time"));
+  }, connectMs);
+  const clear = (): void => clearTimeout(timer);
+  socket.once("connect", clear);
+  socket.once("close", clear);
+  return socket;
+}

@@ -1,0 +1,78 @@
+import type { Address } from "../parse.ts";
+
+/** One worker, and what is open towards it. */
+export interface Endpoint<C> {
+  readonly address: Address;
+  readonly connection: C;
+  /** False from a refused connection until the worker answers again. */
+  healthy: boolean;
+  /** Exchanges under way. */
+  active: number;
+}
+
+/** An endpoint for one exchange, and its release. */
+export interface Lease<C> {
+  readonly endpoint: Endpoint<C>;
+  release(): void;
+}
+
+/** The workers of one protocol. No I/O: what opens and closes connections is handed in. */
+export class Pool<C> {
+  readonly #open: (address: Address) => C;
+  readonly #close: (connection: C) => void;
+  #endpoints: Endpoint<C>[] = [];
+
+  constructor(open: (address: Address) => C, close: (connection: C) => void) {
+    this.#open = open;
+    this.#close = close;
+  }
+
+  get endpoints(): readonly Endpoint<C>[] {
+    return this.#endpoints;
+  }
+
+  /** Replaces the endpoint list. Removed endpoints finish what they carry, then close. */
+  swap(addresses: readonly Address[]): void {
+    const kept = new Map(this.#endpoints.map((endpoint) => [endpoint.address.name, endpoint]));
+    this.#endpoints = addresses.map(
+      (address) =>
+        kept.get(address.name) ?? { address, connection: this.#open(address), healthy: true, active: 0 },
+    );
+    const live = new Set(this.#endpoints);
+    for (const gone of kept.values()) if (!live.has(gone) && gone.active === 0) this.#close(gone.connection);
+  }
+
+  /**
+   * The least loaded healthy endpoint that is not in `tried`; the first of equals moves to the end, so that an idle pool
+   * takes turns. Undefined when there is none.
+   */
+  lease(tried?: ReadonlySet<Endpoint<C>>): Lease<C> | undefined {
+    let best: Endpoint<C> | undefined;
+    for (const endpoint of this.#endpoints) {
+      if (!endpoint.healthy || tried?.has(endpoint) === true) continue;
+      if (best === undefined || endpoint.active < best.active) best = endpoint;
+    }
+    if (best === undefined) return undefined;
+    if (this.#endpoints.length > 1) {
+      this.#endpoints = [...this.#endpoints.filter((endpoint) => endpoint !== best), best];
+    }
+    best.active++;
+    return { endpoint: best, release: this.#releaseOnce(best) };
+  }
+
+  /** Closes every endpoint, whatever it carries. */
+  close(): void {
+    for (const endpoint of this.#endpoints) this.#close(endpoint.connection);
+    this.#endpoints = [];
+  }
+
+  #releaseOnce(endpoint: Endpoint<C>): () => void {
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      endpoint.active--;
+      if (endpoint.active === 0 && !this.#endpoints.includes(endpoint)) this.#close(endpoint.connection);
+    };
+  }
+}

@@ -1,0 +1,45 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+
+/**
+ * Keeps the list of process groups it is told of. When its input ends without a word (the supervisor was killed, and
+ * could not clean up), it ends them: politely, and after a second for good.
+ */
+const SCRIPT = `
+groups=
+while read -r word group; do
+  case $word in
+    watch) groups="$groups $group" ;;
+    forget) left=; for g in $groups; do [ "$g" = "$group" ] || left="$left $g"; done; groups=$left ;;
+  esac
+done
+for g in $groups; do kill -TERM -- "-$g" 2>/dev/null; done
+[ -z "$groups" ] || sleep 1
+for g in $groups; do kill -KILL -- "-$g" 2>/dev/null; done
+exit 0
+`;
+
+/** Sees to it that no process outlives the supervisor, even one that was killed with SIGKILL. */
+export class Reaper {
+  readonly #child: ChildProcess;
+
+  constructor() {
+    this.#child = spawn("/bin/sh", ["-c", SCRIPT], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+    // An image without a shell goes without; in a container the end of the supervisor is the end of all anyway.
+    this.#child.on("error", () => {});
+    this.#child.stdin?.on("error", () => {});
+    this.#child.unref();
+  }
+
+  watch(group: number): void {
+    this.#child.stdin?.write(`watch ${group}\n`);
+  }
+
+  forget(group: number): void {
+    this.#child.stdin?.write(`forget ${group}\n`);
+  }
+
+  close(): void {
+    this.#child.stdin?.end();
+  }
+}

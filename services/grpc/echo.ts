@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+} from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
+import type {
+  ChatMessage,
+  CollectReply,
+  CollectRequest,
+  CountReply,
+  CountRequest,
+  PingRequest,
+  PongResult,
+} from "./gen/echo_pb.ts";
+import { CollectReplySchema, CountReplySchema, PongResultSchema } from "./gen/echo_pb.ts";
+
+const ping: handleUnaryCall<PingRequest, PongResult> = (_call, done) => {
+  done(null, create(PongResultSchema, { message: "pong" }));
+};
+
+const count: handleServerStreamingCall<CountRequest, CountReply> = (call) => {
+  const { count: total, intervalMs, size } = call.request;
+  if (total < 1 || total > 1_000_000 || intervalMs > 60_000 || size > 16_777_216) {
+    call.destroy(
+      Object.assign(new Error("count, interval_ms or size is out of range"), {
+        code: status.INVALID_ARGUMENT,
+      }),
+    );
+    return;
+  }
+  void (async () => {
+    const payload = Buffer.alloc(size);
+    for (let number = 1; number <= total && !call.cancelled; number++) {
+      if (intervalMs > 0 && number > 1) await sleep(intervalMs);
+      const full = !call.write(create(CountReplySchema, { number, payload }));
+      if (full) await roomOrGone(call);
+    }
+    call.end();
+  })();
+};
+
+const collect: handleClientStreamingCall<CollectRequest, CollectReply> = (call, done) => {
+  let messages = 0;
+  let bytes = 0;
+  call.on("data", ({ payload }: CollectRequest) => {
+    messages++;
+    bytes += payload.length;
+  });
+  call.on("end", () => done(null, create(CollectReplySchema, { messages, bytes: BigInt(bytes) })));
+};
+
+const chat: handleBidiStreamingCall<ChatMessage, ChatMessage> = (call) => {
+  call.on("data", (message: ChatMessage) => {
+    if (call.write(message)) return;
+    call.pause();
+    call.once("drain", () => call.resume());
+  });
+  call.on("end", () => call.end());
+};
+
+/** Resolves when the call takes more, or was given up. */
+function roomOrGone(call: {
+  once: (event: string, listener: () => void) => unknown;
+  cancelled: boolean;
+}): Promise<void> {
+  if (call.cancelled) return Promise.resolve();
+  return new Promise((resolve) => {
+    call.once("drain", resolve);
+    call.once("cancelled", resolve);
+  });
+}
+
+export const echo = { ping, count, collect, chat };
