@@ -29,7 +29,7 @@ const HOUR_MS = 3_600_000;
 /** Every setting of the edge, a row each: docs/settings.md is made from this table. */
 // prettier-ignore
 export const SETTINGS = {
-  port:            given("PORT", integer(1, 65_535), "8080", "The one public port, on all interfaces."),
+  port:            given("PORT", integer(0, 65_535), "8080", "The one public port, on all interfaces; 0 takes a free one."),
   audience:        optional("AUTH_AUDIENCE", text, "`aud` that an ID token must carry."),
   accounts:        optional("AUTH_SERVICE_ACCOUNTS", list(account), "Comma list of allowed emails; `*` is any verified identity with that audience."),
   authMode:        optional("AUTH_MODE", MODES, "`verify` (Google ID token), `iap` (Identity-Aware Proxy) or `off`. Without it: `verify` when an audience is set, else `off`."),

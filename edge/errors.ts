@@ -112,6 +112,18 @@ export function toEdgeError(thrown: unknown): EdgeError {
   return thrown instanceof EdgeError ? thrown : new EdgeError("internal", undefined, thrown);
 }
 
+/** True when a kept connection turned out to be closed already: the worker read nothing of what was sent on it. */
+export function isStale(thrown: unknown): boolean {
+  return ["ECONNRESET", "EPIPE"].includes(nodeCode(thrown));
+}
+
+/** Why a port could not be opened, for a person; undefined when it was something else. */
+export function whyNotListening(thrown: unknown): string | undefined {
+  const code = nodeCode(thrown);
+  if (code === "EADDRINUSE") return "is in use by another program";
+  return code === "EACCES" ? "may not be opened by this user" : undefined;
+}
+
 export function nodeCode(thrown: unknown): string {
   if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
   return typeof thrown.code === "string" ? thrown.code : "";

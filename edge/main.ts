@@ -1,6 +1,6 @@
 import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
-import { nodeCode } from "./errors.ts";
+import { whyNotListening } from "./errors.ts";
 import type { Edge } from "./edge.ts";
 import { startEdge } from "./edge.ts";
 import { settingsOrExplain } from "./explain.ts";
@@ -46,9 +46,8 @@ async function main(): Promise<void> {
 }
 
 function explain(thrown: unknown, config: Config): string {
-  const code = nodeCode(thrown);
-  if (code === "EADDRINUSE")
-    return `port ${config.port} or admin port ${config.adminPort} is in use by another program (PORT, ADMIN_PORT)`;
-  if (code === "EACCES") return `port ${config.port} may not be opened by this user (PORT)`;
+  const why = whyNotListening(thrown);
+  if (why !== undefined)
+    return `port ${config.port} or admin port ${config.adminPort} ${why} (PORT, ADMIN_PORT)`;
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

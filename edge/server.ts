@@ -20,7 +20,7 @@ export function createEdgeServer(config: Config, handle: Handler): EdgeServer {
   const http1 = createHttp1(config, handle);
   const http2 = createHttp2(config, handle);
   const undecided = new Set<Socket>();
-  // Half-open is allowed: a client may end its direction and still wait for the reply.
+  // Half-open is allowed for tunnels, whose directions end one by one.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));

@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { Agent, request } from "node:http";
 import type { Socket } from "node:net";
-import { EdgeError, fromUpstream, nodeCode, toEdgeError } from "../errors.ts";
+import { EdgeError, fromUpstream, isStale, toEdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { fromRaw, toObject } from "../headers.ts";
 import type { Address } from "../parse.ts";
@@ -156,8 +156,7 @@ export class UpstreamRequest extends EventEmitter {
    */
   #onError(failed: ClientRequest, thrown: unknown): void {
     if (this.#destroyed) return;
-    const stale =
-      failed.reusedSocket && !this.#answered && ["ECONNRESET", "EPIPE"].includes(nodeCode(thrown));
+    const stale = failed.reusedSocket && !this.#answered && isStale(thrown);
     if (stale && this.#wanted.repeatable) {
       this.#request = this.#send(undefined);
       return;

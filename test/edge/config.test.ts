@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Config } from "../../edge/config.ts";
+import { ConfigError, readConfig } from "../../edge/config.ts";
+
+function mistakes(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env);
+  } catch (thrown) {
+    assert.ok(thrown instanceof ConfigError);
+    return thrown.mistakes;
+  }
+  return [];
+}
+
+const AUTH = { AUTH_AUDIENCE: "https://api.example.com", AUTH_SERVICE_ACCOUNTS: "a@example.com" };
+
+const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
+  [
+    "an audience without an allow-list",
+    { AUTH_AUDIENCE: "x" },
+    /AUTH_AUDIENCE is set without AUTH_SERVICE_ACCOUNTS/,
+  ],
+  [
+    "an allow-list without an audience",
+    { AUTH_SERVICE_ACCOUNTS: "*" },
+    /AUTH_SERVICE_ACCOUNTS is set without AUTH_AUDIENCE/,
+  ],
+  [
+    "an empty allow-list",
+    { AUTH_AUDIENCE: "x", AUTH_SERVICE_ACCOUNTS: " , " },
+    /without AUTH_SERVICE_ACCOUNTS/,
+  ],
+  ["Cloud Run with neither", { K_SERVICE: "api" }, /On Cloud Run/],
+  ["a mode without its settings", { AUTH_MODE: "verify" }, /AUTH_MODE=verify needs/],
+  ["IAP without its settings", { AUTH_MODE: "iap" }, /AUTH_MODE=iap needs/],
+  ["off together with an audience", { ...AUTH, AUTH_MODE: "off" }, /AUTH_MODE=off contradicts/],
+  ["an unknown mode", { ...AUTH, AUTH_MODE: "of" }, /AUTH_MODE must be verify or iap or off, not "of"/],
+  [
+    "an account that is no email",
+    { ...AUTH, AUTH_SERVICE_ACCOUNTS: "example.com" },
+    /AUTH_SERVICE_ACCOUNTS must be an email/,
+  ],
+  [
+    "a wildcard inside an email",
+    { ...AUTH, AUTH_SERVICE_ACCOUNTS: "*@example.com" },
+    /AUTH_SERVICE_ACCOUNTS must be an email/,
+  ],
+  ["a public path with an escape", { AUTH_PUBLIC_PATHS: "/a%2fb" }, /AUTH_PUBLIC_PATHS must be a plain path/],
+  ["a public path with dots", { AUTH_PUBLIC_PATHS: "/a/../b" }, /AUTH_PUBLIC_PATHS must be a plain path/],
+  ["a public path without a slash", { AUTH_PUBLIC_PATHS: "ping" }, /AUTH_PUBLIC_PATHS must be a plain path/],
+  [
+    "a double slash in a public path",
+    { AUTH_PUBLIC_PATHS: "/a//b" },
+    /AUTH_PUBLIC_PATHS must be a plain path/,
+  ],
+  [
+    "other keys without their issuer",
+    { ...AUTH, AUTH_CERTS_URL: "https://keys.example.com" },
+    /AUTH_CERTS_URL is set without AUTH_ISSUERS/,
+  ],
+  ["a key address that is no URL", { AUTH_CERTS_URL: "keys" }, /AUTH_CERTS_URL must be an http/],
+  ["a port out of range", { PORT: "65536" }, /PORT must be a whole number from 0 to 65535/],
+  ["a port that is a word", { PORT: "http" }, /PORT must be/],
+  ["a port in hexadecimal", { PORT: "0x50" }, /PORT must be/],
+  ["the admin port on the public one", { PORT: "7000", ADMIN_PORT: "7000" }, /ADMIN_PORT must differ/],
+  ["an upstream without a port", { HTTP_UPSTREAMS: "http://a" }, /HTTP_UPSTREAMS must be http:\/\/host:port/],
+  ["an upstream with a path", { HTTP_UPSTREAMS: "http://a:1/x" }, /HTTP_UPSTREAMS must be/],
+  ["an upstream of the wrong protocol", { GRPC_UPSTREAMS: "ws://a:1" }, /GRPC_UPSTREAMS must be h2c/],
+  ["an upstream over TLS, for now", { HTTP_UPSTREAMS: "https://a.run.app" }, /cannot be an https/],
+  ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream/],
+  ["several processes, for now", { EDGE_PROCESSES: "auto" }, /EDGE_PROCESSES must be 1/],
+  [
+    "a misspelt setting",
+    { AUTH_AUDIENC: "x" },
+    /AUTH_AUDIENC is not a setting; did you mean AUTH_AUDIENCE\?/,
+  ],
+  ["a misspelt public path list", { AUTH_PUBLIC_PATH: "/x" }, /did you mean AUTH_PUBLIC_PATHS\?/],
+];
+for (const [why, env, mistake] of refused) {
+  test(`refuses ${why}`, () =>
+    assert.ok(
+      mistakes(env).some((line) => mistake.test(line)),
+      mistakes(env).join("\n"),
+    ));
+}
+
+test("names all mistakes at once", () => {
+  assert.equal(mistakes({ PORT: "x", ADMIN_PORT: "y", AUTH_AUDIENCE: "z" }).length, 3);
+});
+
+const accepted: [why: string, env: Record<string, string>, fits: (config: Config) => boolean][] = [
+  [
+    "nothing: port 8080, no authentication",
+    {},
+    (c) => c.port === 8080 && c.authMode === "off" && c.adminPort === 9090,
+  ],
+  ["an audience with an allow-list: verify", AUTH, (c) => c.authMode === "verify"],
+  [
+    "Cloud Run with authentication",
+    { ...AUTH, K_SERVICE: "api" },
+    (c) => c.authMode === "verify" && c.trustedHops === 1,
+  ],
+  ["Cloud Run, explicitly open", { K_SERVICE: "api", AUTH_MODE: "off" }, (c) => c.authMode === "off"],
+  ["IAP", { ...AUTH, AUTH_MODE: "iap" }, (c) => c.authMode === "iap"],
+  [
+    "emails in any letters",
+    { ...AUTH, AUTH_SERVICE_ACCOUNTS: "A@Example.com" },
+    (c) => c.accounts?.[0] === "a@example.com",
+  ],
+  ["an empty value as unset", { PORT: "" }, (c) => c.port === 8080],
+  ["PORT=9090, and moves the admin port", { PORT: "9090" }, (c) => c.adminPort === 9091],
+  [
+    "several upstreams",
+    { HTTP_UPSTREAMS: "http://a:1, unix:/tmp/x,http://[::1]:2" },
+    (c) => c.httpUpstreams.map((a) => a.name).join() === "http://a:1,unix:/tmp/x,http://[::1]:2",
+  ],
+  ["a program's own AUTH_ variable", { AUTH_SECRET: "x" }, (c) => c.authMode === "off"],
+];
+for (const [why, env, fits] of accepted) test(`accepts ${why}`, () => assert.ok(fits(readConfig(env))));

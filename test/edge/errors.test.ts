@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { FailureCode } from "../../edge/errors.ts";
+import { EdgeError, FAILURES, RESET, fromClient, fromUpstream, toEdgeError } from "../../edge/errors.ts";
+import { encodeGrpcMessage, grpcRefusal, httpRefusal } from "../../edge/refusal.ts";
+import { find } from "../../edge/headers.ts";
+
+for (const [code, row] of Object.entries(FAILURES)) {
+  test(`${code} can be shown by every protocol`, () => {
+    assert.ok(row.http >= 400 && row.http <= 599);
+    assert.ok(row.grpc >= 1 && row.grpc <= 16);
+    assert.ok(row.reset in RESET);
+    assert.ok(row.close >= 1001 && row.close <= 1014);
+    assert.ok(row.text.length > 0);
+  });
+  test(`${code} over HTTP is its status with a JSON body of the announced length`, () => {
+    const { status, headers, body } = httpRefusal(new EdgeError(code as FailureCode));
+    assert.equal(status, row.http);
+    assert.equal(find(headers, "content-length"), String(body.length));
+    assert.deepEqual(JSON.parse(body.toString()), { error: code, message: row.text });
+    assert.equal(find(headers, "www-authenticate") !== undefined, row.http === 401);
+    assert.equal(find(headers, "retry-after") !== undefined, row.http === 503);
+  });
+  test(`${code} over gRPC is trailers-only with HTTP 200`, () => {
+    const { status, headers, body } = grpcRefusal(new EdgeError(code as FailureCode));
+    assert.equal(status, 200);
+    assert.equal(find(headers, "grpc-status"), String(row.grpc));
+    assert.equal(body.length, 0);
+  });
+}
+
+test("only what was not processed may be retried", () => {
+  const retried = Object.entries(FAILURES)
+    .filter(([, row]) => row.retry)
+    .map(([code]) => code);
+  assert.deepEqual(retried, ["upstream_refused"]);
+});
+
+const node: [thrown: unknown, code: FailureCode][] = [
+  [{ code: "ECONNREFUSED" }, "upstream_refused"],
+  [{ code: "ENOENT" }, "upstream_refused"],
+  [{ code: "ECONNRESET" }, "upstream_reset"],
+  [{ code: "HPE_INVALID_CONSTANT" }, "upstream_garbage"],
+  [{ code: "ERR_HTTP2_ERROR" }, "upstream_garbage"],
+  [new Error("no code"), "upstream_reset"],
+  [undefined, "upstream_reset"],
+  [new EdgeError("deadline"), "deadline"],
+];
+for (const [thrown, code] of node) {
+  test(`a failed upstream call with ${JSON.stringify(thrown)} is ${code}`, () =>
+    assert.equal(fromUpstream(thrown).code, code));
+}
+
+test("a parser's complaint about a client becomes a row, a lost connection none", () => {
+  assert.equal(fromClient({ code: "HPE_HEADER_OVERFLOW" })?.code, "head_too_large");
+  assert.equal(fromClient({ code: "HPE_INVALID_METHOD" })?.code, "bad_request");
+  assert.equal(fromClient({ code: "ERR_HTTP_REQUEST_TIMEOUT" })?.code, "head_timeout");
+  assert.equal(fromClient({ code: "ECONNRESET" }), undefined);
+});
+
+test("an unforeseen error says nothing of itself", () => {
+  const error = toEdgeError(new Error("secret detail"));
+  assert.equal(error.code, "internal");
+  assert.doesNotMatch(error.message, /secret/);
+});
+
+test("grpc-message is percent-encoded (gRPC over HTTP/2, Status-Message)", () => {
+  assert.equal(encodeGrpcMessage("a%b\n\u00e9"), "a%25b%0A%C3%A9");
+});

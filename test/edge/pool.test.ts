@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Address } from "../../edge/parse.ts";
+import { address } from "../../edge/parse.ts";
+import { Pool } from "../../edge/upstream/pool.ts";
+
+const [A, B, C] = ["http://a:1", "http://b:1", "http://c:1"].map(address("http")) as [
+  Address,
+  Address,
+  Address,
+];
+
+function poolOf(...addresses: Address[]): { pool: Pool<string>; closed: string[] } {
+  const closed: string[] = [];
+  const pool = new Pool<string>(
+    ({ name }) => name,
+    (name) => closed.push(name),
+  );
+  pool.swap(addresses);
+  return { pool, closed };
+}
+
+test("leases go to the least loaded", () => {
+  const { pool } = poolOf(A, B);
+  const first = pool.lease()!;
+  const second = pool.lease()!;
+  assert.notEqual(first.endpoint, second.endpoint);
+  second.release();
+  assert.equal(pool.lease()!.endpoint, second.endpoint);
+});
+
+test("an idle pool takes turns", () => {
+  const { pool } = poolOf(A, B, C);
+  const names = Array.from({ length: 6 }, () => {
+    const lease = pool.lease()!;
+    lease.release();
+    return lease.endpoint.address.name;
+  });
+  assert.deepEqual(names, [A.name, B.name, C.name, A.name, B.name, C.name]);
+});
+
+test("an unhealthy or tried endpoint is passed over", () => {
+  const { pool } = poolOf(A, B);
+  pool.endpoints[0]!.healthy = false;
+  const lease = pool.lease()!;
+  assert.equal(lease.endpoint.address, B);
+  assert.equal(pool.lease(new Set([lease.endpoint])), undefined);
+});
+
+test("a release counts once", () => {
+  const { pool } = poolOf(A);
+  const lease = pool.lease()!;
+  lease.release();
+  lease.release();
+  assert.equal(pool.endpoints[0]!.active, 0);
+});
+
+test("a swapped-out endpoint drains, then closes", () => {
+  const { pool, closed } = poolOf(A);
+  const lease = pool.lease()!;
+  pool.swap([B]);
+  assert.deepEqual(closed, []);
+  lease.release();
+  assert.deepEqual(closed, [A.name]);
+});
+
+test("an idle swapped-out endpoint closes at once, a kept one stays open", () => {
+  const { pool, closed } = poolOf(A, B);
+  pool.swap([B, C]);
+  assert.deepEqual(closed, [A.name]);
+  assert.deepEqual(
+    pool.endpoints.map(({ connection }) => connection),
+    [B.name, C.name],
+  );
+});

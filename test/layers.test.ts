@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { test } from "node:test";
+
+const EDGE = new URL("../edge/", import.meta.url).pathname;
+
+/** Lower may not import upper; same rank may import each other. The first prefix that fits counts. */
+const RANK: readonly (readonly [prefix: string, rank: number])[] = [
+  ["errors.ts", 0],
+  ["exchange.ts", 0],
+  ["parse.ts", 0],
+  ["sniff.ts", 0],
+  ["peer.ts", 1],
+  ["headers.ts", 1],
+  ["deadline.ts", 1],
+  ["refusal.ts", 1],
+  ["config.ts", 1],
+  ["log.ts", 1],
+  ["route.ts", 2],
+  ["explain.ts", 2],
+  ["lifecycle.ts", 2],
+  ["node-streams.ts", 2],
+  ["auth/", 3],
+  ["http1/", 3],
+  ["http2/", 3],
+  ["admin.ts", 3],
+  ["upstream/", 4],
+  ["proxy/", 5],
+  ["server.ts", 5],
+  ["carry.ts", 6],
+  ["handle.ts", 7],
+  ["edge.ts", 8],
+  ["main.ts", 9],
+];
+
+const files = globSync("**/*.ts", { cwd: EDGE }).filter((file) => !file.endsWith(".d.ts"));
+
+function rank(file: string): number {
+  const row = RANK.find(([prefix]) => file.startsWith(prefix));
+  assert.ok(row, `${file} has no rank: add it to test/layers.test.ts`);
+  return row[1];
+}
+
+function imports(file: string): string[] {
+  const source = readFileSync(join(EDGE, file), "utf8");
+  return [...source.matchAll(/(?:from|import\()\s*"([^"]+)"/g)].map((match) => match[1] ?? "");
+}
+
+for (const file of files) {
+  test(`${file} imports only what is below it`, () => {
+    for (const target of imports(file).filter((name) => name.startsWith("."))) {
+      const path = relative(EDGE, join(EDGE, dirname(file), target));
+      assert.ok(!path.startsWith(".."), `${file} imports ${path}, which is outside the edge`);
+      assert.ok(rank(path) <= rank(file), `${file} (${rank(file)}) imports ${path} (${rank(path)})`);
+    }
+  });
+}
+
+const ONLY: readonly (readonly [module: string, files: readonly string[]])[] = [
+  ["google-auth-library", ["auth/google.ts"]],
+  ["http2-proxy", ["proxy/http.ts", "proxy/websocket.ts"]],
+  ["pino", ["log.ts"]],
+  ["node:http2", ["http2/body.ts", "http2/exchange.ts", "http2/server.ts", "upstream/session.ts"]],
+];
+
+for (const [module, allowed] of ONLY) {
+  test(`${module} is imported by ${allowed.join(", ")} alone`, () => {
+    const users = files.filter((file) => imports(file).includes(module)).toSorted();
+    assert.deepEqual(users, [...allowed].toSorted());
+  });
+}
+
+test("only errors.ts knows Node's error codes", () => {
+  const users = files.filter((file) =>
+    /"(E(CONN|ADDR|PIPE|NO|AI_|HOST|NET|ACCES)|HPE_|ERR_)/.test(readFileSync(join(EDGE, file), "utf8")),
+  );
+  assert.deepEqual(users, ["errors.ts"]);
+});
