@@ -50,6 +50,8 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
 
   return {
     accept(socket) {
+      // A client that ends its direction has left: HTTP/2 has no half-closed connections, only streams.
+      socket.allowHalfOpen = false;
       server.emit("connection", socket);
     },
     drain() {

@@ -1,6 +1,8 @@
 // What http2-proxy 5.0.53 does by itself, and must not do behind the edge: a test per defect (docs/http2-proxy.md).
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { RawClient, h2, http2Client, settle, talk } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
@@ -171,21 +173,23 @@ test("a 101 that nobody asked for is a bad reply, not an open tunnel", async (t)
   assert.equal((await fetch(url)).status, 502);
 });
 
-test("a worker that refuses connections is a 503, and the edge lives on", async (t) => {
-  const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
-  const other = await rawWorker(t, (socket) => socket.destroy());
-  const { port, edge } = await testEdge(t, {
-    HTTP_UPSTREAMS: worker,
-    GRPC_UPSTREAMS: other,
-    WS_UPSTREAMS: other,
-  });
-  const { createServer } = await import("node:net");
-  void edge;
-  const closed = createServer();
-  await new Promise<void>((resolve) => closed.listen(0, "127.0.0.1", resolve));
-  closed.close();
-  await once(closed, "close");
-  assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200);
+test("a worker that refuses connections is a 503, the edge lives on, and so does the worker's return", async (t) => {
+  const worker = createServer((_req, res) => res.end("ok"));
+  const listen = (port: number): Promise<void> =>
+    new Promise((resolve) => worker.listen(port, "127.0.0.1", resolve));
+  await listen(0);
+  const { port } = worker.address() as AddressInfo;
+  t.after(() => void worker.close());
+  const { url, logged } = await testEdge(t, { HTTP_UPSTREAMS: `http://127.0.0.1:${port}` });
+  const closed = once(worker, "close");
+  worker.close();
+  worker.closeAllConnections();
+  await closed;
+  const [first, second] = [await fetch(url), await fetch(url)];
+  assert.deepEqual([first.status, second.status, first.headers.get("retry-after")], [503, 503, "1"]);
+  await listen(port);
+  await logged((line) => line["message"] === "worker reachable again");
+  assert.equal((await fetch(url)).status, 200);
 });
 
 test("a reply with bytes beyond its content-length does not leak into the next one", async (t) => {
