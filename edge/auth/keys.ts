@@ -4,8 +4,10 @@ import { EdgeError } from "../errors.ts";
 
 /** Milliseconds a fetch may take. */
 const FETCH_MS = 5000;
-/** Milliseconds between two fetches for a key id nobody knows, or after a fetch that failed. */
-const COOLDOWN_MS = 10_000;
+/** Milliseconds between two fetches for key ids that nobody knows: such ids can be made up. */
+const UNKNOWN_COOLDOWN_MS = 10_000;
+/** Milliseconds between two fetches while they fail. */
+const FAILURE_COOLDOWN_MS = 1000;
 /** Milliseconds keys are kept when the reply does not say. */
 const DEFAULT_AGE_MS = 300_000;
 const MAX_AGE_MS = 86_400_000;
@@ -20,7 +22,6 @@ export interface KeyStoreOptions {
   readonly now: () => number;
   /** Hears of fetches that failed; the store goes on with what it has. */
   readonly warn: (message: string) => void;
-  readonly cooldownMs?: number;
 }
 
 /**
@@ -29,33 +30,35 @@ export interface KeyStoreOptions {
  */
 export class KeyStore {
   readonly #options: KeyStoreOptions;
-  readonly #cooldownMs: number;
   #keys: Keys | undefined;
   #freshUntil = 0;
-  #nextFetch = 0;
+  #nextUnknown = 0;
+  #nextTry = 0;
   #inFlight: Promise<void> | undefined;
 
   constructor(options: KeyStoreOptions) {
     this.#options = options;
-    this.#cooldownMs = options.cooldownMs ?? COOLDOWN_MS;
   }
 
   /** The PEM for a key id. Throws `keys_unavailable` when no keys were ever fetched, `unauthenticated` when the id is unknown. */
   async get(id: string): Promise<string> {
     if (this.#options.now() >= this.#freshUntil) await this.#refresh();
-    if (this.#keys?.has(id) !== true) await this.#refresh();
+    else if (this.#keys?.has(id) !== true && this.#options.now() >= this.#nextUnknown) {
+      this.#nextUnknown = this.#options.now() + UNKNOWN_COOLDOWN_MS;
+      await this.#refresh();
+    }
     if (this.#keys === undefined) throw new EdgeError("keys_unavailable");
     const pem = this.#keys.get(id);
     if (pem === undefined) throw new EdgeError("unauthenticated", "the token's key is unknown");
     return pem;
   }
 
-  #refresh(): Promise<void> {
-    if (this.#inFlight === undefined && this.#options.now() < this.#nextFetch) return Promise.resolve();
+  async #refresh(): Promise<void> {
+    if (this.#options.now() < this.#nextTry) return;
     this.#inFlight ??= this.#fetch().finally(() => {
       this.#inFlight = undefined;
     });
-    return this.#inFlight;
+    await this.#inFlight;
   }
 
   async #fetch(): Promise<void> {
@@ -64,11 +67,11 @@ export class KeyStore {
       this.#keys = keys;
       this.#freshUntil = this.#options.now() + ageMs;
     } catch (thrown) {
+      this.#nextTry = this.#options.now() + FAILURE_COOLDOWN_MS;
       this.#options.warn(
         `verification keys could not be fetched from ${this.#options.url}: ${reason(thrown)}`,
       );
     }
-    this.#nextFetch = this.#options.now() + this.#cooldownMs;
   }
 }
 

@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { TokenCache } from "../../edge/auth/cache.ts";
+import { KeyStore } from "../../edge/auth/keys.ts";
+import { EdgeError } from "../../edge/errors.ts";
+import { Issuer } from "../../scripts/token/issuer.ts";
+import { generateKey } from "../../scripts/token/jwt.ts";
+
+/** A store in front of a real issuer, with a clock that the test turns. */
+async function storeOf(
+  t: TestContext,
+): Promise<{ issuer: Issuer; store: KeyStore; clock: { ms: number }; warnings: string[] }> {
+  const issuer = new Issuer();
+  await issuer.listen();
+  t.after(() => issuer.close());
+  const clock = { ms: 1_000_000 };
+  const warnings: string[] = [];
+  const store = new KeyStore({
+    url: issuer.certsUrl,
+    now: () => clock.ms,
+    warn: (message) => warnings.push(message),
+  });
+  return { issuer, store, clock, warnings };
+}
+
+const fails = (code: string) => (thrown: unknown) => thrown instanceof EdgeError && thrown.code === code;
+
+test("keys are kept for max-age, then fetched again", async (t) => {
+  const { issuer, store, clock } = await storeOf(t);
+  await store.get("key-1");
+  clock.ms += 3_599_000;
+  await store.get("key-1");
+  assert.equal(issuer.fetches, 1);
+  clock.ms += 2000;
+  await store.get("key-1");
+  assert.equal(issuer.fetches, 2);
+});
+
+test("without max-age keys are kept for five minutes, not fetched on every call", async (t) => {
+  const { issuer, store, clock } = await storeOf(t);
+  issuer.cacheControl = undefined;
+  for (let i = 0; i < 5; i++) await store.get("key-1");
+  assert.equal(issuer.fetches, 1);
+  clock.ms += 301_000;
+  await store.get("key-1");
+  assert.equal(issuer.fetches, 2);
+});
+
+test("many callers at once share one fetch", async (t) => {
+  const { issuer, store } = await storeOf(t);
+  await Promise.all(Array.from({ length: 50 }, () => store.get("key-1")));
+  assert.equal(issuer.fetches, 1);
+});
+
+test("an unknown key id is fetched once, then not before the cooldown is over", async (t) => {
+  const { issuer, store, clock } = await storeOf(t);
+  await store.get("key-1");
+  issuer.key = generateKey("key-2", "RS256");
+  issuer.published = { "key-2": issuer.key.publicPem };
+  assert.equal(await store.get("key-2"), issuer.key.publicPem);
+  assert.equal(issuer.fetches, 2);
+  for (let i = 0; i < 20; i++) await assert.rejects(store.get(`nobody-${i}`), fails("unauthenticated"));
+  assert.equal(issuer.fetches, 2);
+  await assert.rejects(
+    store.get("key-1"),
+    fails("unauthenticated"),
+    "the key that was withdrawn counts no more",
+  );
+  clock.ms += 10_001;
+  await assert.rejects(store.get("nobody"), fails("unauthenticated"));
+  assert.equal(issuer.fetches, 3);
+});
+
+test("the last good keys serve while the endpoint is down, and it is not hammered", async (t) => {
+  const { issuer, store, clock, warnings } = await storeOf(t);
+  const pem = await store.get("key-1");
+  await issuer.close();
+  clock.ms += 3_601_000;
+  for (let i = 0; i < 5; i++) assert.equal(await store.get("key-1"), pem);
+  assert.equal(warnings.length, 1);
+});
+
+test("no keys ever: keys_unavailable, until they come", async (t) => {
+  const { issuer, store, clock } = await storeOf(t);
+  issuer.published = {};
+  await assert.rejects(store.get("key-1"), fails("keys_unavailable"));
+  issuer.published = { "key-1": issuer.key.publicPem };
+  await assert.rejects(store.get("key-1"), fails("keys_unavailable"), "within the cooldown");
+  clock.ms += 1001;
+  assert.equal(await store.get("key-1"), issuer.key.publicPem);
+});
+
+for (const id of ["__proto__", "constructor", "toString"]) {
+  test(`the key id ${id} is no key`, async (t) => {
+    const { store } = await storeOf(t);
+    await assert.rejects(store.get(id), fails("unauthenticated"));
+  });
+}
+
+test("a token is verified once, however many ask at once, and never past exp", async () => {
+  let ms = 0;
+  let verified = 0;
+  const cache = new TokenCache(
+    async () => {
+      verified++;
+      await Promise.resolve();
+      return { caller: { email: "a@b.c", subject: "1" }, expires: 10 };
+    },
+    () => ms,
+  );
+  await Promise.all(Array.from({ length: 20 }, () => cache.caller("token")));
+  await cache.caller("token");
+  assert.equal(verified, 1);
+  ms = 9999;
+  await cache.caller("token");
+  assert.equal(verified, 1);
+  ms = 10_000;
+  await cache.caller("token");
+  assert.equal(verified, 2);
+});
+
+test("a refusal is not remembered", async () => {
+  let verified = 0;
+  const cache = new TokenCache(
+    () => {
+      verified++;
+      return Promise.reject(new EdgeError("unauthenticated"));
+    },
+    () => 0,
+  );
+  await assert.rejects(cache.caller("token"));
+  await assert.rejects(cache.caller("token"));
+  assert.equal(verified, 2);
+});
+
+test("the cache is bounded", async () => {
+  let verified = 0;
+  const cache = new TokenCache(
+    () => {
+      verified++;
+      return Promise.resolve({ caller: { email: "a@b.c", subject: "1" }, expires: 10 });
+    },
+    () => 0,
+  );
+  for (let i = 0; i < 10_001; i++) await cache.caller(`token-${i}`);
+  await cache.caller("token-10000");
+  assert.equal(verified, 10_001);
+  await cache.caller("token-0");
+  assert.equal(verified, 10_002);
+});
