@@ -111,6 +111,7 @@ function authMistakes(values: Values, env: Environment): string[] {
   const { audience, accounts, authMode } = values;
   const hasAccounts = accounts !== undefined && accounts.length > 0;
   const mistakes: string[] = [];
+  if (audience === undefined && accounts?.length === 0) mistakes.push("AUTH_SERVICE_ACCOUNTS names nobody.");
   if (audience !== undefined && !hasAccounts) {
     mistakes.push(
       "AUTH_AUDIENCE is set without AUTH_SERVICE_ACCOUNTS: say who may call, or * for any verified identity.",
@@ -127,8 +128,8 @@ function authMistakes(values: Values, env: Environment): string[] {
   if (authMode === "off" && audience !== undefined) {
     mistakes.push("AUTH_MODE=off contradicts AUTH_AUDIENCE: remove one of them.");
   }
-  const notMentioned = !env["AUTH_MODE"] && !env["AUTH_AUDIENCE"] && !env["AUTH_SERVICE_ACCOUNTS"];
-  if (onCloudRun(env) && notMentioned) {
+  // Judged by what the settings came to, not by whether they were written: a blank value is no decision.
+  if (onCloudRun(env) && authMode === undefined && audience === undefined && !hasAccounts) {
     mistakes.push(
       "On Cloud Run (K_SERVICE is set) the door is never left open by accident: set AUTH_AUDIENCE and AUTH_SERVICE_ACCOUNTS, or AUTH_MODE=off.",
     );

@@ -325,7 +325,8 @@ for (const [why, answer] of lies) {
   test(`a worker that answers 101 with ${why} is not believed: 502`, async (t) => {
     const worker = await rawWorker(t, (socket, text) => {
       const key = /sec-websocket-key: (\S+)/i.exec(text)?.[1] ?? "";
-      if (text.endsWith("\r\n\r\n")) socket.write(`HTTP/1.1 101 Switching Protocols\r\n${answer(key)}\r\n\r\n`);
+      if (text.endsWith("\r\n\r\n"))
+        socket.write(`HTTP/1.1 101 Switching Protocols\r\n${answer(key)}\r\n\r\n`);
     });
     const { port } = await testEdge(t, { WS_UPSTREAMS: worker });
     const client = new RawClient(t, port);
