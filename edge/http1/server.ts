@@ -57,6 +57,9 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
     else refuse(socket, error);
   });
 
+  // Node looks for slow heads and idle connections from its 'listening' on. This server never listens: it is handed its sockets.
+  server.emit("listening");
+
   return {
     accept(socket) {
       sockets.add(socket);

@@ -9,6 +9,8 @@ import { ReadableSource, writeTo } from "../node-streams.ts";
 /** Both directions of one HTTP/2 stream, whichever end opened it. */
 export class StreamBody implements Incoming, Outgoing {
   onSent: (bytes: number) => void = () => {};
+  /** Called when the last frame of our direction has been handed to the transport. */
+  onEnded: () => void = () => {};
 
   readonly #stream: Http2Stream;
   readonly #source: ReadableSource;
@@ -25,7 +27,10 @@ export class StreamBody implements Incoming, Outgoing {
     stream.on("trailers", (_headers: unknown, _flags: unknown, raw: string[]) => {
       this.#trailersIn = fromRaw(raw);
     });
-    stream.on("wantTrailers", () => stream.sendTrailers(toObject(this.#trailersOut)));
+    stream.on("wantTrailers", () => {
+      stream.sendTrailers(toObject(this.#trailersOut));
+      setImmediate(() => this.onEnded());
+    });
     // The reset code says it all; without a listener Node would throw.
     stream.on("error", () => {});
     stream.once("close", () => this.#source.abort(abortedBy(stream.rstCode ?? constants.NGHTTP2_NO_ERROR)));

@@ -92,7 +92,9 @@ export class Http2Exchange implements Exchange {
       { ":status": status, ...toObject(headers) },
       end ? { endStream: true } : { waitForTrailers: true },
     );
-    if (end) this.#finish();
+    if (!end) return;
+    this.#finish();
+    setImmediate(() => this.#body.onEnded());
   }
 
   accept(headers: HeaderList): void {
@@ -135,11 +137,9 @@ export class Http2Exchange implements Exchange {
   #finish(): void {
     this.#over = true;
     if (this.#tunnel) return;
-    const stopUpload = (): void => {
+    this.#body.discard();
+    this.#body.onEnded = () => {
       if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
     };
-    this.#body.discard();
-    if (this.#stream.writableFinished) stopUpload();
-    else this.#stream.once("finish", stopUpload);
   }
 }

@@ -79,6 +79,15 @@ test("an early reply to an HTTP/2 upload ends the exchange: NO_ERROR after the w
   await logged((line) => line["outcome"] === "ok");
 });
 
+test("an early reply without a body ends the exchange too", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.writeHead(204).end());
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker });
+  const stream = http2Client(t, port).request({ ":method": "POST", ":path": "/" }, { endStream: false });
+  stream.write("first");
+  const reply = await settle(stream);
+  assert.deepEqual([reply.headers[":status"], reply.code], [204, 0]);
+});
+
 test("an early reply to an HTTP/1.1 upload is readable, and the connection does not stay stuck", async (t) => {
   const worker = await httpWorker(t, (_req, res) => void res.writeHead(413).end("too much"));
   const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_LINGER_MS: "100" });
