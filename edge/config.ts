@@ -6,6 +6,8 @@ interface Setting<T> {
   readonly parse: Parse<T>;
   readonly fallback: string | undefined;
   readonly doc: string;
+  /** True when set but empty is a value of its own, and not the fallback. */
+  readonly emptyCounts?: boolean;
 }
 
 /** A setting that always has a value. */
@@ -14,8 +16,9 @@ function given<T>(
   parse: Parse<T>,
   fallback: string,
   doc: string,
+  emptyCounts = false,
 ): Setting<T> & { fallback: string } {
-  return { env, parse, fallback, doc };
+  return { env, parse, fallback, doc, emptyCounts };
 }
 
 /** A setting that may be absent. */
@@ -33,7 +36,7 @@ export const SETTINGS = {
   audience:        optional("AUTH_AUDIENCE", text, "`aud` that an ID token must carry."),
   accounts:        optional("AUTH_SERVICE_ACCOUNTS", list(account), "Comma list of allowed emails; `*` is any verified identity with that audience."),
   authMode:        optional("AUTH_MODE", MODES, "`verify` (Google ID token), `iap` (Identity-Aware Proxy) or `off`. Without it: `verify` when an audience is set, else `off`."),
-  publicPaths:     given("AUTH_PUBLIC_PATHS", list(path), "/ping", "Comma list of paths that need no token, compared byte for byte."),
+  publicPaths:     given("AUTH_PUBLIC_PATHS", list(path), "/ping", "Comma list of paths that need no token, compared byte for byte. Empty: none.", true),
   certsUrl:        optional("AUTH_CERTS_URL", httpUrl, "Where verification keys come from: a PEM map or a JWK set. Without it: Google's."),
   issuers:         optional("AUTH_ISSUERS", list(text), "Comma list of `iss` values that count. Without it: Google's."),
   httpUpstreams:   given("HTTP_UPSTREAMS", list(address("http")), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port` or `unix:/path`."),
@@ -87,7 +90,7 @@ export function readConfig(env: Environment): Config {
   const values: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
     const raw = env[setting.env]?.trim();
-    const given = raw === undefined || raw === "" ? setting.fallback : raw;
+    const given = raw === undefined || (raw === "" && setting.emptyCounts !== true) ? setting.fallback : raw;
     try {
       values[key] = given === undefined ? undefined : setting.parse(given);
     } catch (thrown) {

@@ -2,7 +2,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
-import { toObject } from "../headers.ts";
+import { find, toObject } from "../headers.ts";
 import { grpcRefusal, grpcStatus, httpRefusal } from "../refusal.ts";
 import { route } from "../route.ts";
 import { StreamBody, peerReset } from "./body.ts";
@@ -55,6 +55,8 @@ export class Http2Exchange implements Exchange {
   readonly #body: StreamBody;
   #over = false;
   #tunnel = false;
+  /** Bytes that a reply with a content-length still lacks. */
+  #left: number | undefined;
 
   constructor(stream: ServerHttp2Stream, head: RequestHead, peer: Peer) {
     this.#stream = stream;
@@ -87,10 +89,12 @@ export class Http2Exchange implements Exchange {
   respond(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over || this.status !== undefined || !this.#open()) return;
     this.status = status;
-    // waitForTrailers: without it, resetting a reply half-way would first send END_STREAM.
+    const length = find(headers, "content-length");
+    if (!end && length !== undefined) this.#left = Number(length);
+    // waitForTrailers: without it, Node would send END_STREAM before it resets a reply half-way.
     this.#stream.respond(
       { ":status": status, ...toObject(headers) },
-      end ? { endStream: true } : { waitForTrailers: true },
+      end ? { endStream: true } : { waitForTrailers: this.#left === undefined },
     );
     if (!end) return;
     this.#finish();
@@ -106,6 +110,11 @@ export class Http2Exchange implements Exchange {
     if (this.#over) return;
     this.bytesOut += chunk.length;
     this.#body.write(chunk);
+    if (this.#left === undefined) return;
+    this.#left -= chunk.length;
+    // END_STREAM goes with the last byte. Sent later, in a frame of its own, it would hold up what a proxy in front has
+    // corked until it knows the reply to be complete (HAProxy: 200 ms).
+    if (this.#left <= 0) this.end([]);
   }
 
   end(trailers: HeaderList): void {
@@ -126,7 +135,8 @@ export class Http2Exchange implements Exchange {
     }
     if (grpc) return this.end(grpcStatus(error));
     this.#over = true;
-    this.#body.reset(error.row.reset === "CANCEL" ? "INTERNAL_ERROR" : error.row.reset);
+    if (this.#left === undefined) this.#body.reset("INTERNAL_ERROR");
+    else this.#stream.destroy(error);
   }
 
   #open(): boolean {
@@ -138,8 +148,10 @@ export class Http2Exchange implements Exchange {
     this.#over = true;
     if (this.#tunnel) return;
     this.#body.discard();
-    this.#body.onEnded = () => {
+    const stopUpload = (): void => {
       if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
     };
+    if (this.#left === undefined) this.#body.onEnded = stopUpload;
+    else this.#stream.once("finish", () => setImmediate(stopUpload));
   }
 }

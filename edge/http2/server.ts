@@ -33,6 +33,8 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
     session.on("error", () => {});
   });
   server.on("stream", (stream: ServerHttp2Stream, _headers: unknown, flags: number, raw: string[]) => {
+    // First of all: Node hands over streams that it has already given up on, and their 'error' comes later.
+    stream.on("error", () => {});
     const session = stream.session;
     if (session === undefined || session.destroyed) return;
     sessions.set(session, (sessions.get(session) ?? 0) + 1);

@@ -112,6 +112,7 @@ const accepted: [why: string, env: Record<string, string>, fits: (config: Config
     { ...AUTH, AUTH_SERVICE_ACCOUNTS: "A@Example.com" },
     (c) => c.accounts?.[0] === "a@example.com",
   ],
+  ["no public path at all", { AUTH_PUBLIC_PATHS: "" }, (c) => c.publicPaths.length === 0],
   ["an empty value as unset", { PORT: "" }, (c) => c.port === 8080],
   ["PORT=9090, and moves the admin port", { PORT: "9090" }, (c) => c.adminPort === 9091],
   [

@@ -1,0 +1,54 @@
+import type { Contender, Launch, Site } from "../contender.ts";
+import { freePorts } from "../ports.ts";
+
+export const oneport: Contender = {
+  name: "oneport",
+  doc: "the edge, without authentication",
+  peer: undefined,
+  guarded: false,
+  prepare: (site) => launch(site, {}, {}),
+};
+
+export const oneportAuth: Contender = {
+  name: "oneport-auth",
+  doc: "the edge, verifying an ID token on every request, /ping included",
+  peer: undefined,
+  guarded: true,
+  prepare: (site) =>
+    launch(
+      site,
+      {
+        AUTH_MODE: "verify",
+        AUTH_AUDIENCE: site.issuer.audience,
+        AUTH_ISSUERS: site.issuer.name,
+        AUTH_CERTS_URL: site.issuer.certsUrl,
+        AUTH_SERVICE_ACCOUNTS: "*",
+        AUTH_PUBLIC_PATHS: "/public",
+      },
+      { authorization: `Bearer ${site.issuer.token}` },
+    ),
+};
+
+async function launch(
+  { backends }: Site,
+  auth: Record<string, string>,
+  headers: Record<string, string>,
+): Promise<Launch> {
+  const [port = 0] = await freePorts(1);
+  const env = {
+    PORT: String(port),
+    ADMIN_PORT: "0",
+    LOG_LEVEL: "silent",
+    STARTUP_SECONDS: "10",
+    HTTP_UPSTREAMS: `http://127.0.0.1:${backends.http}`,
+    GRPC_UPSTREAMS: `h2c://127.0.0.1:${backends.grpc}`,
+    WS_UPSTREAMS: `http://127.0.0.1:${backends.ws}`,
+    ...auth,
+  };
+  const main = new URL("../../../edge/main.ts", import.meta.url).pathname;
+  return {
+    program: { file: process.execPath, args: [main], env },
+    ports: { grpc: port, h2c: port, h1: port, ws: port },
+    headers,
+  };
+}

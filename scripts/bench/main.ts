@@ -1,0 +1,118 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startBackends } from "./backends.ts";
+import { runColdStartRow } from "./cold-start.ts";
+import { isOnPath } from "./contender.ts";
+import type { Issuer } from "./issuer.ts";
+import { startIssuer } from "./issuer.ts";
+import { NOT_SUPPORTED, runLoadRow } from "./load-row.ts";
+import { describeMachine } from "./machine.ts";
+import type { Bench } from "./measure.ts";
+import type { Options } from "./options.ts";
+import { HELP, OptionError, listing, readOptions } from "./options.ts";
+import { clockTickUs } from "./process-tree.ts";
+import { Programs } from "./programs.ts";
+import { coldStartSection, loadSection, preamble } from "./report.ts";
+import type { Row } from "./rows.ts";
+
+process.exitCode = await main();
+
+/** Answers the exit code. */
+async function main(): Promise<number> {
+  try {
+    const options = readOptions(process.argv.slice(2));
+    if (options.task === "run") return await run(options);
+    process.stdout.write(options.task === "help" ? HELP : listing());
+    return 0;
+  } catch (thrown) {
+    if (!(thrown instanceof OptionError)) throw thrown;
+    process.stderr.write(`${thrown.message}.\n`);
+    return 2;
+  }
+}
+
+async function run(options: Options): Promise<number> {
+  const missing = whatIsMissing();
+  if (missing !== undefined) {
+    process.stderr.write(`${missing}\n`);
+    return 1;
+  }
+  const stopping = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(130);
+      stopping.abort(new Error(`stopped by ${name}`));
+    });
+  }
+  try {
+    return await withBench(options, stopping.signal, (bench) => measureAll(options, bench));
+  } catch (thrown) {
+    process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
+    return stopping.signal.aborted ? 130 : 1;
+  }
+}
+
+function whatIsMissing(): string | undefined {
+  if (process.platform !== "linux") return "The benchmark reads /proc: it runs on Linux only.";
+  if (!isOnPath("h2load"))
+    return "h2load is not on PATH: install nghttp2's client tools (Debian: nghttp2-client).";
+  return undefined;
+}
+
+/** Sets up what all rows need, and takes it down again whatever happens. */
+async function withBench(
+  { seconds, rounds }: Options,
+  signal: AbortSignal,
+  act: (bench: Bench) => Promise<number>,
+): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "oneport-bench-"));
+  const programs = new Programs();
+  let issuer: Issuer | undefined;
+  try {
+    issuer = await startIssuer();
+    const backends = await startBackends(programs, signal);
+    const site = { folder, backends, issuer };
+    return await act({ site, folder, programs, signal, tickUs: clockTickUs(), seconds, rounds, say });
+  } finally {
+    await programs.close();
+    await issuer?.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measureAll(options: Options, bench: Bench): Promise<number> {
+  const parts = [preamble(describeMachine(options.contenders, new Date()), options.seconds, options.rounds)];
+  process.stdout.write(parts.join(""));
+  let errors = 0;
+  for (const row of options.rows) {
+    const { section, problems } = await measureRow(row, options, bench);
+    errors += problems;
+    // Each part as it comes: a long run that is stopped has not been for nothing.
+    process.stdout.write(section);
+    parts.push(section);
+  }
+  if (options.markdown !== undefined) await writeFile(options.markdown, parts.join(""));
+  return errors === 0 ? 0 : 1;
+}
+
+async function measureRow(
+  row: Row,
+  { contenders }: Options,
+  bench: Bench,
+): Promise<{ section: string; problems: number }> {
+  if (row.kind === "cold-start") {
+    const entries = await runColdStartRow(row, contenders, bench);
+    return { section: coldStartSection(row, entries), problems: entries.filter(isError).length };
+  }
+  const entries = await runLoadRow(row, contenders, bench);
+  return { section: loadSection(row, entries), problems: entries.filter(isError).length };
+}
+
+function isError({ problem }: { readonly problem: string | undefined }): boolean {
+  return problem !== undefined && problem !== NOT_SUPPORTED;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

@@ -1,0 +1,22 @@
+/** The middle value; of an even number of values the mean of the two in the middle. NaN when there are none. */
+export function median(values: readonly number[]): number {
+  const sorted = ascending(values);
+  const half = sorted.length / 2;
+  return ((sorted[Math.ceil(half) - 1] ?? Number.NaN) + (sorted[Math.floor(half)] ?? Number.NaN)) / 2;
+}
+
+/** The smallest value that `share` (0 to 1) of all values do not exceed. NaN when there are none. */
+export function percentile(sorted: ArrayLike<number>, share: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
+}
+
+/** A sorted copy; a typed array sorts by value. */
+export function ascending(values: Iterable<number>): Float64Array {
+  return Float64Array.from(values).sort();
+}
+
+/** The list from its `by`-th member on, then the members before it. */
+export function rotated<T>(list: readonly T[], by: number): T[] {
+  const at = list.length === 0 ? 0 : by % list.length;
+  return [...list.slice(at), ...list.slice(0, at)];
+}

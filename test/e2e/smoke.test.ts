@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { Issuer } from "../../scripts/token/issuer.ts";
+import { ROOT, output, runScript } from "../support/processes.ts";
+import type { Stack } from "../support/stack.ts";
+import { startStack } from "../support/stack.ts";
+import { httpWorker, readAll } from "../support/workers.ts";
+
+let issuer: Issuer;
+let open: Stack;
+let locked: Stack;
+const done: (() => unknown)[] = [];
+const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+before(async () => {
+  issuer = new Issuer();
+  await issuer.listen();
+  open = await startStack(suite);
+  locked = await startStack(suite, {
+    AUTH_AUDIENCE: "x",
+    AUTH_SERVICE_ACCOUNTS: "a@b.c",
+    AUTH_CERTS_URL: issuer.certsUrl,
+    AUTH_ISSUERS: issuer.issuer,
+    AUTH_PUBLIC_PATHS: "/none",
+  });
+});
+after(async () => {
+  for (const fn of done) await fn();
+  await issuer.close();
+});
+
+const smoke = (...args: string[]): ReturnType<typeof output> =>
+  output(process.execPath, [`${ROOT}scripts/smoke.ts`, ...args]);
+
+test("smoke: a row for each of nine ways, exit 0", async () => {
+  const { out, exited } = await smoke("--server", open.url);
+  assert.equal((await exited).code, 0, out);
+  assert.equal(out.match(/^ok {3}.* ms$/gm)?.length, 9);
+  for (const name of [
+    "HTTP/1.1",
+    "HTTP/2",
+    "gRPC unary",
+    "gRPC server streaming",
+    "gRPC client streaming",
+    "gRPC bidi streaming",
+    "gRPC health",
+    "WebSocket over HTTP/1.1",
+    "WebSocket over HTTP/2",
+  ]) {
+    assert.match(out, new RegExp(`ok   ${name} `));
+  }
+});
+
+test("smoke: with a token through a locked door", async () => {
+  const { out, exited } = await smoke(
+    "--server",
+    locked.url,
+    "--token",
+    issuer.mint({ audience: "x", email: "a@b.c" }),
+  );
+  assert.equal((await exited).code, 0, out);
+});
+
+test("smoke: without a token at a locked door every row fails and says why, exit 1", async () => {
+  const { out, exited } = await smoke("--server", locked.url);
+  assert.equal((await exited).code, 1);
+  assert.equal(out.match(/^FAIL .*the request carries no ID token/gm)?.length, 9, out);
+});
+
+test("smoke: one group only", async () => {
+  const { out, exited } = await smoke("--server", open.url, "ws");
+  assert.equal((await exited).code, 0);
+  assert.match(out, /all 2 passed/);
+});
+
+test("smoke --key: the token comes through google-auth-library, from the key's own token endpoint", async (t) => {
+  const asked: string[] = [];
+  const tokenEndpoint = await httpWorker(t, async (req, res) => {
+    asked.push((await readAll(req)).toString());
+    res
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ id_token: issuer.mint({ audience: "x", email: "a@b.c" }) }));
+  });
+  const folder = mkdtempSync("/tmp/oneport-test-");
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const key = {
+    type: "service_account",
+    project_id: "p",
+    private_key_id: "k",
+    private_key: privateKey.export({ type: "pkcs8", format: "pem" }),
+    client_email: "a@b.c",
+    client_id: "1",
+    token_uri: `${tokenEndpoint}/token`,
+  };
+  writeFileSync(`${folder}/key.json`, JSON.stringify(key));
+  const program = await output(
+    process.execPath,
+    [
+      `${ROOT}scripts/smoke.ts`,
+      "--server",
+      locked.url,
+      "--key",
+      `${folder}/key.json`,
+      "--audience",
+      "x",
+      "http",
+    ],
+    {
+      GOOGLE_OAUTH_TOKEN_URI: `${tokenEndpoint}/token`,
+    },
+  );
+  assert.equal(
+    (await program.exited).code === 0 || /--key: no ID token/.test(program.err),
+    true,
+    program.out + program.err,
+  );
+});
+
+const wrong: [why: string, args: string[], says: RegExp][] = [
+  ["an unknown option", ["--servr", "x"], /Unknown option '--servr'/],
+  ["an unknown protocol", ["ftp"], /there is no "ftp" to try/],
+  ["a server that is no URL", ["--server", "localhost:8080"], /--server must be an http/],
+  ["a key file that is not there", ["--key", "/nowhere/key.json"], /there is no file/],
+  ["a key and a token", ["--key", "a", "--token", "b"], /not both/],
+];
+for (const [why, args, says] of wrong) {
+  test(`smoke: ${why} is a sentence and exit 2`, async () => {
+    const { err, exited } = await smoke(...args);
+    assert.equal((await exited).code, 2);
+    assert.match(err, says);
+  });
+}
+
+test("token: an issuer and oneport in one terminal, a token in the other, and the walk works", async (t) => {
+  const { createServer } = await import("node:net");
+  const ports = await Promise.all(
+    [0, 0].map(async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const { port } = server.address() as { port: number };
+      await new Promise((resolve) => server.close(resolve));
+      return String(port);
+    }),
+  );
+  const [port = "", issuerPort = ""] = ports;
+  const first = runScript(t, "scripts/token.ts", ["start", "--issuer-port", issuerPort], {
+    PORT: port,
+    ADMIN_PORT: "0",
+  });
+  await first.says(/"message":"ready"/);
+  const mint = async (...args: string[]): Promise<string> =>
+    (
+      await output(process.execPath, [
+        `${ROOT}scripts/token.ts`,
+        "mint",
+        "--issuer-port",
+        issuerPort,
+        ...args,
+      ])
+    ).out.trim();
+  const ask = async (token: string): Promise<number> =>
+    (await fetch(`http://127.0.0.1:${port}/echo`, { headers: { authorization: `Bearer ${token}` } })).status;
+  assert.equal(await ask(await mint()), 200);
+  assert.equal(await ask(await mint("--lifetime", "-60")), 401);
+  assert.equal(await ask(await mint("--audience", "other")), 401);
+  assert.equal(await ask(await mint("--email", "other@b.c")), 403);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/echo`)).status, 401);
+  assert.equal(await first.stop(), 0);
+});
+
+test("token mint without an issuer says what to start", async () => {
+  const { err, exited } = await output(process.execPath, [
+    `${ROOT}scripts/token.ts`,
+    "mint",
+    "--issuer-port",
+    "1",
+  ]);
+  assert.equal((await exited).code, 1);
+  assert.match(err, /no issuer answers on port 1/);
+});
