@@ -31,12 +31,30 @@ export function createLog(
   );
 }
 
+/** One line for a person: an exchange in a few words, anything else with its fields. */
 function pretty(line: string): string {
-  const { time, severity, message, ...rest } = JSON.parse(line) as Record<string, unknown>;
-  const clock = String(time).slice(11, 23);
+  const { time, severity, message, httpRequest, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const level = severity === "INFO" ? "" : `${String(severity)} `;
-  const fields = Object.entries(rest).map(
-    ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
-  );
-  return `${clock} ${level}${String(message)}${fields.length > 0 ? "  " : ""}${fields.join(" ")}\n`;
+  const request = isRequest(httpRequest)
+    ? ` ${httpRequest.status} ${milliseconds(httpRequest.latency)} ${httpRequest.protocol}`
+    : "";
+  const fields = Object.entries(rest)
+    .filter(([, value]) => value !== "ok")
+    .map(([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return `${String(time).slice(11, 23)} ${level}${String(message)}${request}${fields.join("")}\n`;
+}
+
+interface RequestLine {
+  readonly status: number;
+  readonly latency: string;
+  readonly protocol: string;
+}
+
+function isRequest(value: unknown): value is RequestLine {
+  return typeof value === "object" && value !== null && "latency" in value;
+}
+
+/** Cloud Logging's latency is in seconds with an `s`. */
+function milliseconds(latency: string): string {
+  return `${(Number.parseFloat(latency) * 1000).toFixed(1)}ms`;
 }

@@ -17,12 +17,12 @@ export function readListen(name: string, fallback: number): { host: string; port
   return { host: process.env["HOST"] ?? "127.0.0.1", port };
 }
 
-/** Says where the worker listens, as a line of JSON. */
+/** Says where the worker listens: a line of JSON, or a sentence with LOG_FORMAT=pretty. */
 export function listening(name: string, address: AddressInfo | string | null): void {
   const at = typeof address === "object" && address !== null ? address.port : address;
-  process.stdout.write(
-    JSON.stringify({ severity: "INFO", message: `${name} worker listening`, port: at }) + "\n",
-  );
+  const message = `${name} worker listening`;
+  const json = JSON.stringify({ severity: "INFO", message, port: at });
+  process.stdout.write(process.env["LOG_FORMAT"] === "pretty" ? `${message} on ${at}\n` : `${json}\n`);
 }
 
 /** Calls `stop` at the first SIGTERM or SIGINT; a second one ends the process. */
