@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { SETTINGS } from "../edge/config.ts";
 import { settingsPage } from "../scripts/settings.ts";
 import { WORKERS } from "../scripts/start/plan.ts";
-import { ROOT } from "./support/processes.ts";
+import { ROOT, output } from "./support/processes.ts";
 
 const pages = globSync("{*.md,docs/*.md}", { cwd: ROOT });
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
@@ -56,4 +57,18 @@ test("the generated types fit proto/echo.proto: the same methods, in the same or
   const generated = readFileSync(join(ROOT, "services/grpc/gen/echo_pb.ts"), "utf8");
   assert.deepEqual(names(generated, /@generated from rpc Echo\.(\w+)/g), names(proto, /rpc (\w+)\(/g));
   assert.deepEqual(names(generated, /@generated from message (\w+)\n/g), names(proto, /^message (\w+)/gm));
+});
+
+test("the descriptor that reflection answers with is that of proto/echo.proto (npm run generate)", async () => {
+  const file = join(mkdtempSync(join(tmpdir(), "oneport-test-")), "echo.binpb");
+  const { exited, err } = await output(join(ROOT, "node_modules/.bin/buf"), [
+    "build",
+    "proto",
+    "--exclude-source-info",
+    "-o",
+    file,
+  ]);
+  assert.equal((await exited).code, 0, err);
+  assert.ok(readFileSync(file).equals(readFileSync(join(ROOT, "services/grpc/gen/echo.binpb"))));
+  rmSync(dirname(file), { recursive: true });
 });

@@ -1,11 +1,10 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
-import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { listening, onStop, readListen } from "../worker.ts";
 import { serviceDefinition } from "./definition.ts";
 import { echo } from "./echo.ts";
 import { Echo } from "./gen/echo_pb.ts";
+import { addReflection } from "./reflection.ts";
 
 /** Bytes of one message, in and out. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
@@ -20,10 +19,7 @@ const server = new Server({
 server.addService(serviceDefinition(Echo), echo);
 const health = new HealthImplementation({ "": "SERVING", Echo: "SERVING" });
 health.addToServer(server);
-// Reflection answers with the .proto itself, so that tools like grpcurl need no copy of it.
-new ReflectionService(loadSync(new URL("../../proto/echo.proto", import.meta.url).pathname)).addToServer(
-  server,
-);
+addReflection(server);
 
 onStop(() => {
   health.setStatus("", "NOT_SERVING");

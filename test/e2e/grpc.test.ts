@@ -433,16 +433,28 @@ test("health: SERVING, over the edge", async (t) => {
   assert.equal(reply.trailers["grpc-status"], "0");
 });
 
-test("reflection lists Echo, over the edge", async (t) => {
-  // ServerReflectionRequest { list_services: "" } of grpc.reflection.v1.
-  const request = Buffer.from([0, 0, 0, 0, 2, 0x3a, 0]);
-  const reply = await h2(
-    http2Client(t, stack.port),
-    { ...GRPC, ":path": "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" },
-    request,
-  );
-  assert.match(reply.body.toString("latin1"), /Echo/);
-});
+for (const version of ["v1", "v1alpha"]) {
+  const reflect = { ...GRPC, ":path": `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo` };
+  test(`reflection ${version} lists the services by the names that clients call them`, async (t) => {
+    // ServerReflectionRequest { list_services: "" }; the reply has each name as a length-prefixed field 1.
+    const reply = await h2(http2Client(t, stack.port), reflect, Buffer.from([0, 0, 0, 0, 2, 0x3a, 0]));
+    const text = reply.body.toString("latin1");
+    assert.ok(text.includes("\x0a\x04Echo"));
+    assert.match(text, /grpc\.health\.v1\.Health/);
+  });
+  test(`reflection ${version} finds Echo and its messages`, async (t) => {
+    for (const symbol of ["Echo", "Echo.Ping", "PingRequest"]) {
+      // ServerReflectionRequest { file_containing_symbol: symbol }
+      const request = Buffer.concat([Buffer.from([0x22, symbol.length]), Buffer.from(symbol)]);
+      const reply = await h2(
+        http2Client(t, stack.port),
+        reflect,
+        Buffer.concat([Buffer.from([0, 0, 0, 0, request.length]), request]),
+      );
+      assert.match(reply.body.toString("latin1"), /PongResult/, symbol);
+    }
+  });
+}
 
 test("two gRPC workers share the calls", async (t) => {
   const hits = [0, 0];
