@@ -84,7 +84,7 @@ export class Programs {
   /** Stops whatever is still running. */
   async close(): Promise<void> {
     await Promise.all([...this.#running].map((running) => this.stop(running)));
-    this.#reaper.close();
+    await this.#reaper.close();
   }
 
   #forget(running: Running): void {

@@ -22,11 +22,15 @@ exit 0
 /** Sees to it that no process outlives the supervisor, even one that was killed with SIGKILL. */
 export class Reaper {
   readonly #child: ChildProcess;
+  readonly #gone: Promise<void>;
 
   constructor() {
     this.#child = spawn("/bin/sh", ["-c", SCRIPT], { stdio: ["pipe", "ignore", "ignore"], detached: true });
     // An image without a shell goes without; in a container the end of the supervisor is the end of all anyway.
-    this.#child.on("error", () => {});
+    this.#gone = new Promise((resolve) => {
+      this.#child.once("error", () => resolve());
+      this.#child.once("close", () => resolve());
+    });
     this.#child.stdin?.on("error", () => {});
     this.#child.unref();
   }
@@ -39,7 +43,10 @@ export class Reaper {
     this.#child.stdin?.write(`forget ${group}\n`);
   }
 
-  close(): void {
+  /** Resolves once the helper itself is gone. */
+  async close(): Promise<void> {
+    this.#child.ref();
     this.#child.stdin?.end();
+    await this.#gone;
   }
 }

@@ -191,8 +191,7 @@ export class Supervisor {
   #finishIfAllGone(): void {
     if (this.#phase !== "stopping" || this.#all.some(isRunning)) return;
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#reaper.close();
-    this.#finished.resolve(this.#exitCode ?? 0);
+    void this.#reaper.close().then(() => this.#finished.resolve(this.#exitCode ?? 0));
   }
 
   #later(ms: number, act: () => void): void {
