@@ -53,6 +53,7 @@ export const SETTINGS = {
   idleMs:          given("LIMIT_IDLE_MS", integer(1000, HOUR_MS), "620000", "Milliseconds a client connection may be idle; longer than the 600 s of Google's load balancers."),
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),
+  handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
   lingerMs:        given("LIMIT_LINGER_MS", integer(0, 60_000), "2000", "Milliseconds an HTTP/1.1 client may go on sending a body whose reply is complete."),
   logLevel:        given("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "silent"), "info", "`info` has a line for each exchange."),
   logFormat:       optional("LOG_FORMAT", oneOf("json", "pretty"), "`json` (Cloud Logging fields) or `pretty`. Without it: `pretty` on a terminal."),

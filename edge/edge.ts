@@ -12,7 +12,7 @@ import type { Log } from "./log.ts";
 import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { forwardHttp } from "./proxy/http.ts";
-import type { Tunnels } from "./proxy/websocket.ts";
+import type { Tunnel } from "./proxy/tunnel.ts";
 import { forwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import { untilReachable } from "./upstream/health.ts";
@@ -31,6 +31,7 @@ export interface Edge {
 
 /** Milliseconds for the last trailers and resets to leave, once the drain time is over. */
 const LAST_WORDS_MS = 200;
+const GOODBYE = "the server is shutting down";
 
 /**
  * Builds the edge, waits for its workers and opens the port. Rejects when a worker is not reachable in time, or when a
@@ -38,13 +39,17 @@ const LAST_WORDS_MS = 200;
  */
 export async function startEdge(config: Config, log: Log, signal: AbortSignal): Promise<Edge> {
   const lifecycle = new Lifecycle();
-  const tunnels: Tunnels = new Set();
+  const tunnels = new Set<Tunnel>();
   const stopping = new AbortController();
-  const { connectMs } = config;
-  const http = makePool(config.httpUpstreams, (address) => new HttpUpstream(address, connectMs));
+  const { connectMs, handshakeMs } = config;
+  const http = makePool(config.httpUpstreams, (address) => new HttpUpstream(address, config));
   const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, connectMs));
-  const ws = makePool(config.wsUpstreams, (address) => new HttpUpstream(address, connectMs));
+  const ws = makePool(config.wsUpstreams, (address) => new HttpUpstream(address, config));
 
+  // A handshake may have begun before the drain and end after it.
+  const opened = (tunnel: Tunnel): void => {
+    if (lifecycle.phase === "draining") tunnel.close(1001, GOODBYE);
+  };
   const options: CarryOptions = {
     trustedHops: config.trustedHops,
     connectMs,
@@ -56,7 +61,11 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
     carry: {
       http: createCarry(http, forwardHttp, options),
       grpc: createCarry(grpc, forwardGrpc, options),
-      websocket: createCarry(ws, (forward) => forwardWebSocket(forward, tunnels), options),
+      websocket: createCarry(
+        ws,
+        (forward) => forwardWebSocket(forward, { tunnels, handshakeMs, opened }),
+        options,
+      ),
     },
     lifecycle,
     log,
@@ -82,12 +91,12 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
   const drain = async (): Promise<void> => {
     lifecycle.phase = "draining";
     log.info({ running: lifecycle.running }, "draining");
-    server.drain();
-    for (const tunnel of tunnels) tunnel.close(1001, "the server is shutting down");
-    if (!(await lifecycle.idle(config.drainSeconds * 1000))) {
+    const closed = server.drain();
+    for (const tunnel of tunnels) tunnel.close(1001, GOODBYE);
+    if (!(await within(config.drainSeconds * 1000, closed))) {
       log.warn({ running: lifecycle.running }, "drain time is over");
       lifecycle.failAll(new EdgeError("draining"));
-      await lifecycle.idle(LAST_WORDS_MS);
+      await within(LAST_WORDS_MS, closed);
     }
     destroy();
   };
@@ -110,6 +119,13 @@ function makePool<C extends { close(): void }>(
   const pool = new Pool<C>(open, (connection) => connection.close());
   pool.swap(addresses);
   return pool;
+}
+
+/** True when `work` is done within `ms` milliseconds. */
+async function within(ms: number, work: Promise<void>): Promise<boolean> {
+  const timeUp = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => timeUp.resolve(false), ms);
+  return Promise.race([work.then(() => true), timeUp.promise]).finally(() => clearTimeout(timer));
 }
 
 function view({ address, healthy, active }: Endpoint<unknown>): EndpointView {

@@ -68,6 +68,8 @@ export interface Exchange extends Incoming, Outgoing {
   readonly gone: boolean;
   /** Bytes of reply body handed to the transport. */
   readonly bytesOut: number;
+  /** Resolves when the last byte of the reply has left, or can no longer leave. */
+  readonly closed: Promise<void>;
 
   /** Sends an interim reply (1xx, not 101); dropped where the client's version has none (HTTP/1.0). */
   inform(status: number, headers: HeaderList): void;
@@ -86,8 +88,8 @@ export interface Exchange extends Incoming, Outgoing {
 export interface ProtocolServer {
   /** Takes over a connection whose first bytes have been put back. */
   accept(socket: Socket): void;
-  /** Lets running exchanges finish and takes no further ones. */
-  drain(): void;
+  /** Lets running exchanges finish and takes no further ones. Resolves when the last connection is closed. */
+  drain(): Promise<void>;
   /** Ends every connection at once. */
   destroy(): void;
 }

@@ -19,13 +19,15 @@ export interface HandleDeps {
 export async function handle(exchange: Exchange, deps: HandleDeps): Promise<void> {
   const started = performance.now();
   const kind = route(exchange.head);
-  const leave = deps.lifecycle.enter(exchange);
+  deps.lifecycle.enter(exchange);
   let caller: Caller | undefined;
   let worker: string | undefined;
   let outcome = "ok";
   try {
     caller = await deps.authenticate(exchange.head);
     if (exchange.gone) throw new EdgeError("client_gone");
+    // Refused while it was being authenticated: the drain time is over.
+    if (exchange.status !== undefined) throw new EdgeError("draining");
     if (kind === "grpc-web") throw new EdgeError("not_supported", "gRPC-Web is not supported yet");
     worker = await deps.carry[kind](exchange, caller, started);
   } catch (thrown) {
@@ -34,7 +36,6 @@ export async function handle(exchange: Exchange, deps: HandleDeps): Promise<void
     if (error.code === "internal") deps.log.error({ error: error.cause ?? error }, "unexpected error");
     exchange.fail(error);
   } finally {
-    leave();
     const ms = performance.now() - started;
     // A path may be logged; a query may hold secrets and is not.
     const path = exchange.head.path.split("?", 1)[0] ?? "";

@@ -14,6 +14,11 @@ export function findAll(headers: HeaderList, name: string): string[] {
   return values;
 }
 
+/** All fields but these. */
+export function withoutFields(headers: HeaderList, ...names: readonly string[]): string[] {
+  return keepFields(headers, (name) => !names.includes(name));
+}
+
 /** The members of a comma-separated list field (RFC 9110, section 5.6.1), over all its lines. */
 export function listMembers(headers: HeaderList, name: string): string[] {
   return findAll(headers, name)
@@ -35,17 +40,13 @@ const HOP_BY_HOP = new Set([
   "http2-settings",
 ]);
 
-/** Fields the edge alone writes towards a worker; a client's own are dropped. */
-const WRITTEN_BY_EDGE = new Set([
-  "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-proto",
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "x-forwarded-server",
-  "x-forwarded-prefix",
-  "x-real-ip",
-]);
+/**
+ * Fields that only the edge may write towards a worker: where a request came from, and who sent it. Names that differ only
+ * in `_` and `-` are one variable to CGI-like frameworks, so what is forged that way must not pass either.
+ */
+function isWrittenByEdge(name: string): boolean {
+  return /^(x[-_](auth|forwarded)[-_]|forwarded$|x[-_]real[-_]ip$|via$)/.test(name);
+}
 
 const USUALLY_HAS_BODY = new Set(["POST", "PUT", "PATCH"]);
 
@@ -72,13 +73,7 @@ export function toWorker(head: RequestHead, peer: Peer, options: WorkerHeaderOpt
   const named = new Set(listMembers(head.headers, "connection").map((name) => name.toLowerCase()));
   const out = keepFields(
     head.headers,
-    (name) =>
-      !HOP_BY_HOP.has(name) &&
-      !WRITTEN_BY_EDGE.has(name) &&
-      !FRAMING.has(name) &&
-      !isIdentity(name) &&
-      !named.has(name) &&
-      name !== "via",
+    (name) => !HOP_BY_HOP.has(name) && !FRAMING.has(name) && !isWrittenByEdge(name) && !named.has(name),
   );
   const from = origin(head, peer, options.trustedHops);
   out.push("x-forwarded-for", from.address, "x-forwarded-proto", from.proto);
@@ -103,10 +98,7 @@ export function toClient(headers: HeaderList): string[] {
 
 /** A request's trailers without what must not come in by the back door: framing, connection and identity fields (RFC 9110, section 6.5.1). */
 export function trailersToWorker(headers: HeaderList): string[] {
-  return keepFields(
-    headers,
-    (name) => mayTrail(name) && !isIdentity(name) && !WRITTEN_BY_EDGE.has(name) && name !== "authorization",
-  );
+  return keepFields(headers, (name) => mayTrail(name) && !isWrittenByEdge(name) && name !== "authorization");
 }
 
 /** A reply's trailers without what a trailer must not carry. */
@@ -116,14 +108,6 @@ export function trailersToClient(headers: HeaderList): string[] {
 
 function mayTrail(name: string): boolean {
   return !HOP_BY_HOP.has(name) && !FRAMING.has(name) && !name.startsWith(":") && name !== "trailer";
-}
-
-/**
- * What only the edge may say about who is calling. Names that differ only in `_` and `-` are one variable to CGI-like
- * frameworks: an identity forged that way must not pass either.
- */
-function isIdentity(name: string): boolean {
-  return /^x[-_]auth[-_]/.test(name);
 }
 
 function keepFields(headers: HeaderList, keep: (name: string) => boolean): string[] {
@@ -144,6 +128,11 @@ export function framing(method: string, hasBody: boolean, contentLength: string 
   if (!hasBody)
     return contentLength !== undefined || USUALLY_HAS_BODY.has(method) ? ["content-length", "0"] : [];
   return contentLength === undefined ? ["transfer-encoding", "chunked"] : ["content-length", contentLength];
+}
+
+/** RFC 9110, section 15: what is outside 100 to 599 is no status, and 1xx ends no exchange. */
+export function isFinalStatus(status: number): boolean {
+  return status >= 200 && status <= 599;
 }
 
 /** Node's `rawHeaders` with lower-case names. */

@@ -1,5 +1,7 @@
+import type { OutgoingMessage } from "node:http";
 import type { Readable, Writable } from "node:stream";
 import type { EdgeError } from "./errors.ts";
+import { toEdgeError } from "./errors.ts";
 import type { BodyReceiver, HeaderList, Incoming } from "./exchange.ts";
 
 /** Bytes that may be under way in one direction of one exchange before its source is paused. */
@@ -23,6 +25,7 @@ export class ReadableSource implements Incoming {
   }
 
   receive(receiver: BodyReceiver): void {
+    if (this.#receiver !== undefined) throw new Error("a body can be received once only");
     this.#receiver = receiver;
     if (this.#aborted !== undefined) return receiver.abort(this.#aborted);
     this.#readable.on("data", this.#onData);
@@ -53,14 +56,34 @@ export class ReadableSource implements Incoming {
   readonly #onData = (chunk: Buffer): void => {
     this.#underWay += chunk.length;
     if (this.#underWay > HIGH_WATER) this.#readable.pause();
-    this.#receiver?.data(chunk);
+    this.#guard((receiver) => receiver.data(chunk));
   };
 
   readonly #onEnd = (): void => {
     const trailers = this.#atEnd();
-    if (trailers !== undefined) this.#receiver?.end(trailers);
+    if (trailers !== undefined) this.#guard((receiver) => receiver.end(trailers));
   };
+
+  /** An exception must not leave an event handler: it would end the process. */
+  #guard(act: (receiver: BodyReceiver) => void): void {
+    if (this.#receiver === undefined) return;
+    try {
+      act(this.#receiver);
+    } catch (thrown) {
+      this.abort(toEdgeError(thrown));
+    }
+  }
 }
+
+/**
+ * Sends a message's head now, before its body. Node's own flushHeaders writes the head in UTF-8, and so changes every
+ * byte of a value beyond ASCII; with an empty Buffer it goes in latin1, as the rest of Node reads and writes it.
+ */
+export function flushHead(message: OutgoingMessage): void {
+  message.write(EMPTY);
+}
+
+const EMPTY = Buffer.alloc(0);
 
 /** Writes a chunk and reports when it has left; a stream that is already over swallows it. */
 export function writeTo(writable: Writable, chunk: Buffer, sent: (bytes: number) => void): void {

@@ -10,8 +10,8 @@ import { sniff } from "./sniff.ts";
 export interface EdgeServer {
   /** Resolves with the port once listening; rejects when it cannot. */
   listen(port: number): Promise<number>;
-  /** Takes no new connection; running exchanges go on. */
-  drain(): void;
+  /** Takes no new connection; running exchanges go on. Resolves when the last connection is closed. */
+  drain(): Promise<void>;
   /** Ends every connection at once. */
   destroy(): void;
 }
@@ -24,7 +24,7 @@ export function createEdgeServer(config: Config, handle: Handler): EdgeServer {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));
-    detect(socket, config.headMs, (protocol) => {
+    detect(socket, config, (protocol) => {
       undecided.delete(socket);
       (protocol === "http2" ? http2 : http1).accept(socket);
     });
@@ -32,10 +32,10 @@ export function createEdgeServer(config: Config, handle: Handler): EdgeServer {
   const all: readonly ProtocolServer[] = [http1, http2];
   return {
     listen: (port) => listen(server, port),
-    drain() {
+    async drain() {
       server.close();
       for (const socket of undecided) socket.destroy();
-      for (const protocol of all) protocol.drain();
+      await Promise.all(all.map((protocol) => protocol.drain()));
     },
     destroy() {
       server.close();
@@ -46,10 +46,14 @@ export function createEdgeServer(config: Config, handle: Handler): EdgeServer {
 }
 
 /** Reads until the protocol is clear and puts the bytes back. A connection that says too little for too long is closed. */
-function detect(socket: Socket, headMs: number, decided: (protocol: "http1" | "http2") => void): void {
+function detect(
+  socket: Socket,
+  { headMs, idleMs }: Config,
+  decided: (protocol: "http1" | "http2") => void,
+): void {
   let seen = Buffer.alloc(0);
-  // A connection may stay silent for long (browsers open some in advance): the time runs from its first byte.
-  let timer: NodeJS.Timeout | undefined;
+  // A connection may stay silent for long (browsers open some in advance), but not for ever; a head that has begun may not.
+  let timer = setTimeout(() => onGone(), idleMs);
   const done = (): void => {
     clearTimeout(timer);
     socket.off("readable", onReadable);
@@ -64,7 +68,10 @@ function detect(socket: Socket, headMs: number, decided: (protocol: "http1" | "h
   const onReadable = (): void => {
     const chunk = socket.read() as Buffer | null;
     if (chunk === null) return;
-    timer ??= setTimeout(onGone, headMs);
+    if (seen.length === 0) {
+      clearTimeout(timer);
+      timer = setTimeout(onGone, headMs);
+    }
     seen = Buffer.concat([seen, chunk]);
     const protocol = sniff(seen);
     if (protocol === "more") return;

@@ -45,7 +45,8 @@ export function createAuthenticate(config: Config, deps: AuthenticateDeps): Auth
   const cache = new TokenCache((token) => verifyToken(token, policy, keys, deps.now), deps.now);
   const isPublic = new Set(config.publicPaths);
   return (head) => {
-    if (isPublic.has(pathOf(head.path))) return undefined;
+    // Not for a WebSocket: what goes through a tunnel has nothing to do with the path it was opened on.
+    if (head.protocol === undefined && isPublic.has(pathOf(head.path))) return undefined;
     return cache.caller(readToken(head, mode));
   };
 }

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { STATUS_CODES } from "node:http";
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
-import { find, toObject, fromRaw } from "../headers.ts";
-import { ReadableSource, writeTo } from "../node-streams.ts";
+import { find, fromRaw, toObject, withoutFields } from "../headers.ts";
+import { ReadableSource, flushHead, writeTo } from "../node-streams.ts";
 import { httpRefusal } from "../refusal.ts";
 
 export interface Http1ExchangeOptions {
@@ -20,6 +20,7 @@ export class Http1Exchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
+  readonly closed: Promise<void>;
 
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
@@ -27,6 +28,7 @@ export class Http1Exchange implements Exchange {
   readonly #source: ReadableSource;
   readonly #expectsContinue: boolean;
   #over = false;
+  #closeDelimited = false;
 
   constructor(
     req: IncomingMessage,
@@ -42,7 +44,12 @@ export class Http1Exchange implements Exchange {
     this.#options = options;
     this.#source = new ReadableSource(req, () => (req.complete ? fromRaw(req.rawTrailers) : undefined));
     this.#expectsContinue = find(head.headers, "expect")?.toLowerCase() === "100-continue";
-    res.once("close", () => this.#onClose());
+    this.closed = new Promise((resolve) => {
+      res.once("close", () => {
+        this.#onClose();
+        resolve();
+      });
+    });
     // A request that breaks off emits 'error'; the reply's 'close' tells the same, once.
     req.on("error", () => {});
   }
@@ -64,14 +71,23 @@ export class Http1Exchange implements Exchange {
 
   respond(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over || this.status !== undefined) return;
-    this.status = status;
-    const list = [...headers];
+    const bodiless = end || this.head.method === "HEAD" || this.head.version === "1.0";
+    const chunked = !bodiless && find(headers, "content-length") === undefined;
+    // Trailers go with chunks only, and so does their announcement: Node refuses it elsewhere.
+    const list = chunked ? [...headers] : withoutFields(headers, "trailer");
+    this.#closeDelimited =
+      !end && this.head.version === "1.0" && find(headers, "content-length") === undefined;
     // A body that was announced but not sent for want of a 100 may or may not follow: only closing tells them apart.
     const unsent = this.#expectsContinue && !this.#req.complete;
     if (this.#options.closing() || unsent) list.push("connection", "close");
-    this.#res.writeHead(status, STATUS_CODES[status] ?? "", list);
+    try {
+      this.#res.writeHead(status, STATUS_CODES[status] ?? "", list);
+    } catch (thrown) {
+      throw new EdgeError("upstream_garbage", "the worker's reply head cannot be sent over HTTP/1.1", thrown);
+    }
+    this.status = status;
     if (end) this.end([]);
-    else this.#res.flushHeaders();
+    else flushHead(this.#res);
   }
 
   write(chunk: Buffer): void {
@@ -96,7 +112,9 @@ export class Http1Exchange implements Exchange {
     if (this.status !== undefined) {
       // RFC 9112, section 8: a reply without its last bytes is incomplete, and only a closed connection says so.
       this.#over = true;
-      this.#req.socket.destroy();
+      // Where the end of the connection is the end of the body, only a reset tells a cut from an end.
+      if (this.#closeDelimited) this.#req.socket.resetAndDestroy();
+      else this.#req.socket.destroy();
       return;
     }
     const refusal = httpRefusal(error);

@@ -8,6 +8,11 @@ export function readHead(req: IncomingMessage): RequestHead {
   const headers = fromRaw(req.rawHeaders);
   const hosts = findAll(headers, "host");
   if (hosts.length > 1) throw new EdgeError("bad_request", "more than one Host field");
+  const coding = findAll(headers, "transfer-encoding");
+  // RFC 9112, section 6.1. Another coding would have to be undone here, or be lost on the way to the worker.
+  if (coding.length > 0 && coding.join(",").trim().toLowerCase() !== "chunked") {
+    throw new EdgeError("not_supported", "transfer-encoding must be chunked");
+  }
   const target = splitTarget(req.url ?? "/", hosts[0] ?? "");
   return {
     version: req.httpVersionMinor === 0 ? "1.0" : "1.1",

@@ -6,15 +6,14 @@ import { EdgeError, fromClient, toEdgeError } from "../errors.ts";
 import type { Handler, ProtocolServer } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
 import { httpRefusal } from "../refusal.ts";
+import { Connections } from "./connections.ts";
 import { Http1Exchange } from "./exchange.ts";
 import { isWebSocketUpgrade, readHead } from "./head.ts";
 import { UpgradeExchange } from "./upgrade.ts";
 
 /** HTTP/1.1 over node:http, as exchanges. */
 export function createHttp1(config: Config, handle: Handler): ProtocolServer {
-  const sockets = new Set<Socket>();
-  let draining = false;
-  const options = { lingerMs: config.lingerMs, closing: () => draining };
+  const connections = new Connections();
   const server = createServer({
     maxHeaderSize: config.headBytes,
     headersTimeout: config.headMs,
@@ -29,10 +28,20 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
   server.maxHeadersCount = 0;
 
   const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
+    const { socket } = req;
+    if (connections.isDoomed(socket)) return;
+    const leave = connections.enter(socket);
+    res.once("close", leave);
+    // Node loses bytes that come in one piece with a request whose Upgrade is ignored, and so its place in the stream:
+    // what it reads next may be the middle of a body.
+    if (req.headers.upgrade !== undefined) connections.doom(socket);
     try {
-      handle(new Http1Exchange(req, res, readHead(req), peerOf(req.socket), options));
+      const options = { lingerMs: config.lingerMs, closing: () => connections.isClosing(socket) };
+      handle(new Http1Exchange(req, res, readHead(req), peerOf(socket), options));
     } catch (thrown) {
-      refuse(req.socket, toEdgeError(thrown));
+      connections.doom(socket);
+      const { status, headers, body } = httpRefusal(toEdgeError(thrown));
+      res.writeHead(status, [...headers, "connection", "close"]).end(body);
     }
   };
   server.on("request", onRequest);
@@ -42,19 +51,27 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
     res.writeHead(417, { connection: "close", "content-length": "0" }).end();
   });
   server.on("upgrade", (req: IncomingMessage, socket: Socket, early: Buffer) => {
+    // An earlier request is still unanswered: a tunnel must not get in front of its reply.
+    if (connections.isBusy(socket)) return connections.doom(socket);
     try {
       const head = readHead(req);
       if (head.hasBody) throw new EdgeError("bad_request", "a WebSocket handshake has no body");
+      socket.once("close", connections.enter(socket));
       handle(new UpgradeExchange(socket, early, head, peerOf(socket)));
     } catch (thrown) {
       refuse(socket, toEdgeError(thrown));
     }
   });
-  server.on("connect", (_req, socket: Socket) => refuse(socket, new EdgeError("method_not_allowed")));
+  const refuseOrDoom = (socket: Socket, error: EdgeError): void => {
+    // Behind a request that is still unanswered, a refusal would be taken for its reply, or land in the middle of it.
+    if (connections.isBusy(socket)) connections.doom(socket);
+    else refuse(socket, error);
+  };
+  server.on("connect", (_req, socket: Socket) => refuseOrDoom(socket, new EdgeError("method_not_allowed")));
   server.on("clientError", (thrown: Error, socket: Socket) => {
     const error = fromClient(thrown);
     if (error === undefined || !socket.writable) socket.destroy();
-    else refuse(socket, error);
+    else refuseOrDoom(socket, error);
   });
 
   // Node looks for slow heads and idle connections from its 'listening' on. This server never listens: it is handed its sockets.
@@ -62,17 +79,12 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
 
   return {
     accept(socket) {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
+      connections.add(socket);
       server.emit("connection", socket);
     },
-    drain() {
-      draining = true;
-      server.closeIdleConnections();
-      server.keepAliveTimeout = 1;
-    },
+    drain: () => connections.drain(),
     destroy() {
-      for (const socket of sockets) socket.destroy();
+      connections.destroy();
       // Stops the interval that looks for slow heads; there is no listening socket of its own to close.
       server.close();
     },

@@ -10,6 +10,9 @@ import { httpRefusal } from "../refusal.ts";
 /** RFC 6455, section 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/** Milliseconds of silence on a tunnel after which the kernel asks whether the client is still there. */
+const KEEP_ALIVE_MS = 60_000;
+
 /** The proof that a server read this handshake (RFC 6455, section 4.2.2). */
 export function webSocketAccept(key: string): string {
   return createHash("sha1")
@@ -25,6 +28,7 @@ export class UpgradeExchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
+  readonly closed: Promise<void>;
 
   readonly #socket: Socket;
   readonly #source: ReadableSource;
@@ -40,7 +44,14 @@ export class UpgradeExchange implements Exchange {
     socket.setTimeout(0);
     socket.setNoDelay(true);
     socket.on("error", () => {});
-    socket.once("close", () => this.#onClose());
+    // A client that vanished without a word is noticed after a while.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.closed = new Promise((resolve) => {
+      socket.once("close", () => {
+        this.#onClose();
+        resolve();
+      });
+    });
   }
 
   receive(receiver: BodyReceiver): void {

@@ -28,8 +28,12 @@ export class StreamBody implements Incoming, Outgoing {
       this.#trailersIn = fromRaw(raw);
     });
     stream.on("wantTrailers", () => {
-      stream.sendTrailers(toObject(this.#trailersOut));
-      setImmediate(() => this.onEnded());
+      try {
+        stream.sendTrailers(toObject(this.#trailersOut));
+        setImmediate(() => this.onEnded());
+      } catch {
+        this.reset("INTERNAL_ERROR");
+      }
     });
     // The reset code says it all; without a listener Node would throw.
     stream.on("error", () => {});

@@ -7,42 +7,6 @@ import { grpcRefusal, grpcStatus, httpRefusal } from "../refusal.ts";
 import { route } from "../route.ts";
 import { StreamBody, peerReset } from "./body.ts";
 
-/** The head of a request on one HTTP/2 stream, from node:http2's flat list (names are lower-case by RFC 9113, section 8.2). */
-export function readHead(raw: readonly string[], endStream: boolean): RequestHead {
-  const pseudo: Record<string, string> = {};
-  const headers: string[] = [];
-  let host: string | undefined;
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] ?? "";
-    const value = raw[i + 1] ?? "";
-    if (name.startsWith(":")) pseudo[name] = value;
-    else if (name === "host") host = value;
-    else headers.push(name, value);
-  }
-  const protocol = pseudo[":protocol"];
-  return {
-    version: "2",
-    method: pseudo[":method"] ?? "GET",
-    scheme: pseudo[":scheme"] ?? "http",
-    authority: pseudo[":authority"] ?? host ?? "",
-    path: pseudo[":path"] ?? "/",
-    protocol: protocol?.toLowerCase() === "websocket" ? "websocket" : protocol,
-    headers: joinCookies(headers),
-    hasBody: !endStream,
-  };
-}
-
-/** RFC 9113, section 8.2.3: cookie crumbs are put together before they go where HTTP/1.1 may be spoken. */
-function joinCookies(headers: string[]): string[] {
-  const crumbs: string[] = [];
-  const out: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i] === "cookie") crumbs.push(headers[i + 1] ?? "");
-    else out.push(headers[i] ?? "", headers[i + 1] ?? "");
-  }
-  return crumbs.length < 2 ? headers : [...out, "cookie", crumbs.join("; ")];
-}
-
 /** One HTTP/2 stream that a client opened, and its reply, over node:http2. */
 export class Http2Exchange implements Exchange {
   readonly head: RequestHead;
@@ -50,6 +14,7 @@ export class Http2Exchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
+  readonly closed: Promise<void>;
 
   readonly #stream: ServerHttp2Stream;
   readonly #body: StreamBody;
@@ -63,8 +28,11 @@ export class Http2Exchange implements Exchange {
     this.head = head;
     this.peer = peer;
     // Registered first, so that `gone` is true by the time a receiver hears of it.
-    stream.once("close", () => {
-      this.gone = true;
+    this.closed = new Promise((resolve) => {
+      stream.once("close", () => {
+        this.gone = true;
+        resolve();
+      });
     });
     this.#body = new StreamBody(stream, (code) => peerReset(code, new EdgeError("client_gone")));
   }
@@ -83,19 +51,29 @@ export class Http2Exchange implements Exchange {
 
   inform(status: number, headers: HeaderList): void {
     if (this.#over || this.status !== undefined || !this.#open()) return;
-    this.#stream.additionalHeaders({ ":status": status, ...toObject(headers) });
+    try {
+      this.#stream.additionalHeaders({ ":status": status, ...toObject(headers) });
+    } catch {
+      // Node takes no such interim reply; the final one is what counts.
+    }
   }
 
   respond(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over || this.status !== undefined || !this.#open()) return;
-    this.status = status;
     const length = find(headers, "content-length");
-    if (!end && length !== undefined) this.#left = Number(length);
-    // waitForTrailers: without it, Node would send END_STREAM before it resets a reply half-way.
-    this.#stream.respond(
-      { ":status": status, ...toObject(headers) },
-      end ? { endStream: true } : { waitForTrailers: this.#left === undefined },
-    );
+    // Not for gRPC, whose status comes in trailers whatever the length.
+    if (!end && length !== undefined && route(this.head) !== "grpc") this.#left = Number(length);
+    try {
+      // waitForTrailers: without it, Node would send END_STREAM before it resets a reply half-way.
+      this.#stream.respond(
+        { ":status": status, ...toObject(headers) },
+        end ? { endStream: true } : { waitForTrailers: this.#left === undefined },
+      );
+    } catch (thrown) {
+      this.#left = undefined;
+      throw new EdgeError("upstream_garbage", "the worker's reply head cannot be sent over HTTP/2", thrown);
+    }
+    this.status = status;
     if (!end) return;
     this.#finish();
     setImmediate(() => this.#body.onEnded());

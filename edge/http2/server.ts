@@ -1,11 +1,14 @@
 import type { Http2Session, ServerHttp2Stream, ServerHttp2Session } from "node:http2";
 import { constants, createServer } from "node:http2";
 import type { Config } from "../config.ts";
-import { EdgeError } from "../errors.ts";
 import type { Handler, ProtocolServer } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
-import { Http2Exchange, readHead } from "./exchange.ts";
-import { CONNECTION_WINDOW, STREAM_WINDOW } from "./windows.ts";
+import { Http2Exchange } from "./exchange.ts";
+import { checkHead, readHead } from "./head.ts";
+import { CONNECTION_WINDOW, LENIENT, STREAM_WINDOW } from "./session.ts";
+
+/** Mebibytes that one client connection may hold in the edge, over all its streams. */
+const SESSION_MIB = 64;
 
 /** HTTP/2 by prior knowledge over node:http2, as exchanges. */
 export function createHttp2(config: Config, handle: Handler): ProtocolServer {
@@ -18,14 +21,19 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
       initialWindowSize: STREAM_WINDOW,
       maxHeaderListSize: config.headBytes,
     },
-    maxSessionMemory: 1000,
+    maxSessionMemory: SESSION_MIB,
     maxSendHeaderBlockLength: config.headBytes * 2,
     maxHeaderListPairs: 1000,
     unknownProtocolTimeout: config.headMs,
+    ...LENIENT,
   });
+  let emptied: (() => void) | undefined;
   server.on("session", (session: ServerHttp2Session) => {
     sessions.set(session, 0);
-    session.once("close", () => sessions.delete(session));
+    session.once("close", () => {
+      sessions.delete(session);
+      if (sessions.size === 0) emptied?.();
+    });
     session.setLocalWindowSize(CONNECTION_WINDOW);
     session.setTimeout(config.idleMs, () => {
       if (sessions.get(session) === 0) session.close();
@@ -44,10 +52,9 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
     });
     const head = readHead(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     const exchange = new Http2Exchange(stream, head, peerOf(session.socket));
-    if (head.method === "CONNECT" && head.protocol !== "websocket") {
-      return exchange.fail(new EdgeError("method_not_allowed"));
-    }
-    handle(exchange);
+    const malformed = checkHead(head);
+    if (malformed === undefined) handle(exchange);
+    else exchange.fail(malformed);
   });
 
   return {
@@ -59,6 +66,10 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
     drain() {
       // GOAWAY; running streams go on, and the connection closes with the last of them.
       for (const session of sessions.keys()) session.close();
+      if (sessions.size === 0) return Promise.resolve();
+      return new Promise((resolve) => {
+        emptied = resolve;
+      });
     },
     destroy() {
       for (const session of sessions.keys()) session.destroy();

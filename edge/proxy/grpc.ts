@@ -1,5 +1,6 @@
 import { formatGrpcTimeout, parseGrpcTimeout } from "../deadline.ts";
-import { EdgeError } from "../errors.ts";
+import type { FailureCode } from "../errors.ts";
+import { EdgeError, toEdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { find, toClient, toObject, trailersToClient, trailersToWorker } from "../headers.ts";
 import type { Http2Upstream, UpstreamStream } from "../upstream/session.ts";
@@ -30,7 +31,7 @@ class Call {
   #stream: UpstreamStream | undefined;
   #timer: NodeJS.Timeout | undefined;
   #over = false;
-  #isGrpcReply = false;
+  #requestEnded = false;
   #statusSeen = false;
 
   constructor(forward: Forward<Http2Upstream>) {
@@ -46,7 +47,10 @@ class Call {
     stream.onSent = (bytes) => exchange.consume(bytes);
     exchange.receive({
       data: (chunk) => stream.write(chunk),
-      end: (trailers) => stream.end(trailersToWorker(trailers)),
+      end: (trailers) => {
+        this.#requestEnded = true;
+        stream.end(trailersToWorker(trailers));
+      },
       abort: (error) => this.#fail(error),
     });
   }
@@ -57,11 +61,15 @@ class Call {
 
   head(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over) return;
+    const isGrpc = status === 200 && (find(headers, "content-type") ?? "").startsWith("application/grpc");
+    if (!isGrpc) return this.#fail(notGrpc(status));
     this.#statusSeen = find(headers, "grpc-status") !== undefined;
-    this.#isGrpcReply =
-      status === 200 && (find(headers, "content-type") ?? "").startsWith("application/grpc");
-    if (end && this.#isGrpcReply && !this.#statusSeen) return this.#fail(withoutStatus());
-    this.#forward.exchange.respond(status, toClient(headers), end);
+    if (end && !this.#statusSeen) return this.#fail(withoutStatus());
+    try {
+      this.#forward.exchange.respond(status, toClient(headers), end);
+    } catch (thrown) {
+      this.#fail(toEdgeError(thrown));
+    }
   }
 
   data(chunk: Buffer): void {
@@ -72,9 +80,10 @@ class Call {
     if (this.#over) return;
     this.#statusSeen ||= find(trailers, "grpc-status") !== undefined;
     // An HTTP/2 reply may end cleanly and still be cut short: only grpc-status says that the worker was done (grpc-node#2569).
-    if (this.#isGrpcReply && !this.#statusSeen) return this.#fail(withoutStatus());
-    if (this.#forward.exchange.status === undefined) return this.#fail(new EdgeError("upstream_reset"));
+    if (!this.#statusSeen) return this.#fail(withoutStatus());
     this.#finish();
+    // The worker has answered before it had all of the request: it shall not wait for the rest.
+    if (!this.#requestEnded) this.#stream?.cancel();
     this.#forward.exchange.end(trailersToClient(trailers));
     this.#settle.resolve();
   }
@@ -100,6 +109,23 @@ class Call {
     this.#over = true;
     clearTimeout(this.#timer);
   }
+}
+
+/** A reply that is no gRPC, as the status that gRPC clients would make of it (grpc/doc/http-grpc-status-mapping.md). */
+function notGrpc(status: number): EdgeError {
+  const codes: Readonly<Record<number, FailureCode>> = {
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_supported",
+    429: "upstream_reset",
+    502: "upstream_reset",
+    503: "upstream_reset",
+    504: "upstream_reset",
+  };
+  return new EdgeError(
+    codes[status] ?? "upstream_garbage",
+    `the worker answered HTTP ${status}, and not gRPC`,
+  );
 }
 
 function withoutStatus(): EdgeError {

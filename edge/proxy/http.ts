@@ -2,7 +2,16 @@ import { EventEmitter } from "node:events";
 import proxy from "http2-proxy";
 import { EdgeError, fromUpstream } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
-import { find, framing, fromRaw, toClient, trailersToClient, trailersToWorker } from "../headers.ts";
+import {
+  find,
+  framing,
+  fromRaw,
+  isFinalStatus,
+  toClient,
+  trailersToClient,
+  trailersToWorker,
+  withoutFields,
+} from "../headers.ts";
 import { ReadableSource } from "../node-streams.ts";
 import type { HttpUpstream, WorkerReply } from "../upstream/http-request.ts";
 import { UpstreamRequest } from "../upstream/http-request.ts";
@@ -11,7 +20,7 @@ import type { Forward } from "./forward.ts";
 /** Carries a request to an HTTP/1.1 worker by http2-proxy. Resolves when the reply is complete, rejects with an EdgeError. */
 export async function forwardHttp({ exchange, upstream, headers }: Forward<HttpUpstream>): Promise<void> {
   if (exchange.gone) throw new EdgeError("client_gone");
-  const { method, path, authority, hasBody } = exchange.head;
+  const { method, path, hasBody } = exchange.head;
   const request = new RequestStandIn(exchange);
   const reply = new ReplyStandIn();
   const carried = proxy.web(request, reply, {
@@ -19,12 +28,7 @@ export async function forwardHttp({ exchange, upstream, headers }: Forward<HttpU
       new UpstreamRequest(upstream, {
         method,
         path,
-        headers: [
-          "host",
-          authority,
-          ...framing(method, hasBody, find(exchange.head.headers, "content-length")),
-          ...headers,
-        ],
+        headers: requestHeaders(exchange, headers),
         trailers: () => trailersToWorker(request.trailers),
         inform: (status, fields) => exchange.inform(status, toClient(fields)),
         repeatable: !hasBody && ["GET", "HEAD", "OPTIONS"].includes(method),
@@ -37,17 +41,30 @@ export async function forwardHttp({ exchange, upstream, headers }: Forward<HttpU
   });
 }
 
+function requestHeaders({ head }: Exchange, headers: HeaderList): HeaderList {
+  const length = find(head.headers, "content-length");
+  const framed = framing(head.method, head.hasBody, length);
+  // Trailers go with chunks only, and so does their announcement: Node refuses it elsewhere.
+  const chunked = head.hasBody && length === undefined;
+  return ["host", head.authority, ...framed, ...(chunked ? headers : withoutFields(headers, "trailer"))];
+}
+
 /** Passes a worker's reply on, head first: a reply that dribbles (SSE) must not wait for its first byte. */
 export function sendReply(exchange: Exchange, reply: WorkerReply, finished: () => void): void {
   const { message, status } = reply;
-  const bodiless = exchange.head.method === "HEAD" || status === 204 || status === 304;
+  if (!isFinalStatus(status))
+    throw new EdgeError("upstream_garbage", `the worker answered with status ${status}`);
+  const bodiless = exchange.head.method === "HEAD" || [204, 205, 304].includes(status);
   const source = new ReadableSource(message, () =>
     message.complete ? fromRaw(message.rawTrailers) : undefined,
   );
-  exchange.respond(status, toClient(fromRaw(message.rawHeaders)), bodiless);
+  const fields = toClient(fromRaw(message.rawHeaders));
+  // RFC 9110, sections 8.6 and 15.3.6: neither has a body, and a length would promise one.
+  const head = status === 204 || status === 205 ? withoutFields(fields, "content-length") : fields;
+  exchange.respond(status, head, bodiless);
   exchange.onSent = (bytes) => source.consume(bytes);
   source.receive({
-    data: (chunk) => exchange.write(chunk),
+    data: (chunk) => (bodiless ? source.consume(chunk.length) : exchange.write(chunk)),
     end: (trailers) => {
       exchange.end(trailersToClient(trailers));
       finished();

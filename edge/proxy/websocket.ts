@@ -11,14 +11,23 @@ import type { Forward } from "./forward.ts";
 import { sendReply } from "./http.ts";
 import { Tunnel } from "./tunnel.ts";
 
-/** Open tunnels, so that a drain can say goodbye to each. */
-export type Tunnels = Set<Tunnel>;
+export interface WebSocketOptions {
+  /** Those under way, so that a drain can say goodbye to each. */
+  readonly tunnels: Set<Tunnel>;
+  /** Milliseconds a worker has to answer the handshake. */
+  readonly handshakeMs: number;
+  /** Hears of each tunnel once the worker has accepted it. */
+  readonly opened: (tunnel: Tunnel) => void;
+}
 
 /**
  * Carries a WebSocket to a worker by http2-proxy: an HTTP/1.1 upgrade there, whatever it was here. Resolves when both
  * directions have ended, rejects with an EdgeError.
  */
-export async function forwardWebSocket(forward: Forward<HttpUpstream>, tunnels: Tunnels): Promise<void> {
+export async function forwardWebSocket(
+  forward: Forward<HttpUpstream>,
+  options: WebSocketOptions,
+): Promise<void> {
   const { exchange, upstream } = forward;
   checkHandshake(exchange);
   if (exchange.gone) throw new EdgeError("client_gone");
@@ -36,7 +45,7 @@ export async function forwardWebSocket(forward: Forward<HttpUpstream>, tunnels: 
     on: () => request,
     off: () => request,
   };
-  tunnels.add(tunnel);
+  options.tunnels.add(tunnel);
   try {
     await proxy.ws(request, tunnel, Buffer.alloc(0), {
       onReq: () =>
@@ -47,14 +56,16 @@ export async function forwardWebSocket(forward: Forward<HttpUpstream>, tunnels: 
           trailers: () => [],
           inform: () => {},
           repeatable: true,
+          connected: () => tunnel.start(options.handshakeMs),
           upgraded: (headers) => {
             checkAnswer(headers, key, offered);
-            tunnel.opened();
             exchange.accept(acceptHeaders(headers));
+            tunnel.opened();
+            options.opened(tunnel);
           },
         }),
       onRes: (_request, _socket, answer) => {
-        exchange.receive({ data: () => {}, end: () => {}, abort: (error) => tunnel.destroy(error) });
+        tunnel.answered();
         sendReply(exchange, answer as WorkerReply, () => tunnel.destroy());
       },
     });
@@ -63,7 +74,7 @@ export async function forwardWebSocket(forward: Forward<HttpUpstream>, tunnels: 
     tunnel.broken(error);
     if (!tunnel.finished) throw error;
   } finally {
-    tunnels.delete(tunnel);
+    options.tunnels.delete(tunnel);
     tunnel.destroy();
   }
 }

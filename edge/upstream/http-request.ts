@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { EdgeError, fromUpstream, isStale, toEdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { fromRaw, toObject } from "../headers.ts";
+import { flushHead } from "../node-streams.ts";
 import type { Address } from "../parse.ts";
 import { connectTo } from "./connect.ts";
 
@@ -12,11 +13,17 @@ import { connectTo } from "./connect.ts";
 export class HttpUpstream {
   readonly address: Address;
   readonly connectMs: number;
+  /** Bytes that a reply head may have. */
+  readonly headBytes: number;
   readonly agent: Agent;
 
-  constructor(address: Address, connectMs: number) {
+  constructor(
+    address: Address,
+    { connectMs, headBytes }: { readonly connectMs: number; readonly headBytes: number },
+  ) {
     this.address = address;
     this.connectMs = connectMs;
+    this.headBytes = headBytes;
     this.agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_IDLE, timeout: IDLE_MS });
     this.agent.createConnection = () => connectTo(address, connectMs);
   }
@@ -44,6 +51,8 @@ export interface WorkerRequest {
   readonly repeatable: boolean;
   /** Given for a WebSocket handshake, which has a connection of its own. Judges the worker's 101: throws to refuse it. */
   readonly upgraded?: (headers: HeaderList) => void;
+  /** Called once connected, before anything is sent. */
+  readonly connected?: () => void;
 }
 
 /** What http2-proxy is given as the worker's reply. It edits the headers it is shown; these are for it alone, or the Agent would lose its `keep-alive` hint. */
@@ -106,12 +115,13 @@ export class UpstreamRequest extends EventEmitter {
   }
 
   #send(agent: Agent | undefined): ClientRequest {
-    const { address, connectMs } = this.#upstream;
+    const { address, connectMs, headBytes } = this.#upstream;
     const outgoing = request({
       method: this.#wanted.method,
       path: this.#wanted.path,
       headers: [...this.#wanted.headers],
       setDefaultHeaders: false,
+      maxHeaderSize: headBytes,
       ...(agent === undefined
         ? { createConnection: () => connectTo(address, connectMs, this.#wanted.upgraded !== undefined) }
         : { agent }),
@@ -137,13 +147,18 @@ export class UpstreamRequest extends EventEmitter {
       }
     });
     outgoing.on("error", (thrown) => this.#onError(outgoing, thrown));
+    // Node may end a request without a word, such as a CONNECT that nobody listens for.
+    outgoing.on("close", () => {
+      if (outgoing === this.#request && !this.#answered) this.#onError(outgoing, undefined);
+    });
     if (this.#wanted.repeatable) outgoing.end();
-    else outgoing.flushHeaders();
+    else flushHead(outgoing);
     return outgoing;
   }
 
   #onSocket(socket: Socket): void {
     const connected = (): void => {
+      this.#wanted.connected?.();
       this.emit("socket", { connecting: false });
     };
     if (socket.connecting) socket.once("connect", connected);
@@ -155,7 +170,7 @@ export class UpstreamRequest extends EventEmitter {
    * more, on a new connection; http2-proxy does not do so itself.
    */
   #onError(failed: ClientRequest, thrown: unknown): void {
-    if (this.#destroyed) return;
+    if (this.#destroyed || failed !== this.#request) return;
     const stale = failed.reusedSocket && !this.#answered && isStale(thrown);
     if (stale && this.#wanted.repeatable) {
       this.#request = this.#send(undefined);

@@ -4,9 +4,14 @@ import { EdgeError, RESET, fromUpstream } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { fromRaw } from "../headers.ts";
 import { StreamBody, peerReset } from "../http2/body.ts";
-import { CONNECTION_WINDOW, STREAM_WINDOW } from "../http2/windows.ts";
+import { CONNECTION_WINDOW, LENIENT, STREAM_WINDOW } from "../http2/session.ts";
 import type { Address } from "../parse.ts";
 import { connectTo } from "./connect.ts";
+
+/** Mebibytes that the connection to one worker may hold in the edge, over all its streams. */
+const SESSION_MIB = 512;
+/** Fields that a reply head may have. */
+const MAX_FIELDS = 1000;
 
 /** What a worker's reply is told to. */
 export interface ReplyReceiver extends BodyReceiver {
@@ -62,7 +67,12 @@ export class Http2Upstream {
   /** Sends a request head and starts to listen for its reply. */
   async open(headers: Record<string, string | string[]>, receiver: ReplyReceiver): Promise<UpstreamStream> {
     const session = await this.ready();
-    return listen(session.request(headers, { endStream: false, waitForTrailers: true }), receiver);
+    try {
+      return listen(session.request(headers, { endStream: false, waitForTrailers: true }), receiver);
+    } catch (thrown) {
+      // The connection may have ended between two lines.
+      throw fromUpstream(thrown);
+    }
   }
 
   close(): void {
@@ -74,7 +84,9 @@ export class Http2Upstream {
     const session = connect("http://worker", {
       createConnection: () => connectTo(this.#address, this.#connectMs),
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW },
-      maxSessionMemory: 1000,
+      maxSessionMemory: SESSION_MIB,
+      maxHeaderListPairs: MAX_FIELDS,
+      ...LENIENT,
     });
     const ready = new Promise<ClientHttp2Session>((resolve, reject) => {
       session.once("connect", () => {
@@ -119,8 +131,8 @@ function listen(stream: ClientHttp2Stream, receiver: ReplyReceiver): UpstreamStr
 }
 
 function resetBy(code: number): EdgeError {
-  if (code === RESET.REFUSED_STREAM)
-    return new EdgeError("upstream_refused", "the worker refused the stream");
+  // By now some of the request may have been handed over, and it cannot be taken back for another worker.
+  if (code === RESET.REFUSED_STREAM) return new EdgeError("upstream_reset", "the worker refused the stream");
   return peerReset(code, new EdgeError("upstream_reset"));
 }
 

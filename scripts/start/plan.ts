@@ -51,17 +51,21 @@ export async function planProcesses(
   const mistakes: string[] = [];
   const workers: Planned[] = [];
   const upstreams: Record<string, string> = {};
-  for (const row of WORKERS) {
+  const counts = WORKERS.map((row) => {
     try {
-      const copies = copiesOf(row, env);
-      if (copies === 0) continue;
-      const ports = await freePorts(copies);
-      workers.push(...ports.map((port, index) => worker(row, index, copies, port, env, logFormat)));
-      upstreams[row.upstreams] = ports.map((port) => `${row.scheme}://127.0.0.1:${port}`).join(",");
+      return copiesOf(row, env);
     } catch (thrown) {
       if (!(thrown instanceof SettingError)) throw thrown;
       mistakes.push(`${row.count} ${thrown.message}.`);
+      return 0;
     }
+  });
+  const free = await freePorts(counts.reduce((sum, count) => sum + count, 0));
+  for (const [index, row] of WORKERS.entries()) {
+    const ports = free.splice(0, counts[index]);
+    if (ports.length === 0) continue;
+    workers.push(...ports.map((port, copy) => worker(row, copy, ports.length, port, env, logFormat)));
+    upstreams[row.upstreams] = ports.map((port) => `${row.scheme}://127.0.0.1:${port}`).join(",");
   }
   const config =
     mistakes.length === 0 ? readConfig({ ...env, ...upstreams }) : withMistakes(mistakes, env, readConfig);

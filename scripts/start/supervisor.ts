@@ -44,6 +44,7 @@ export class Supervisor {
   readonly #finished = Promise.withResolvers<number>();
   #all: Running[] = [];
   #phase: "starting" | "ready" | "stopping" = "starting";
+  #wasReady = false;
   #exitCode: number | undefined;
   #timers: NodeJS.Timeout[] = [];
 
@@ -91,8 +92,9 @@ export class Supervisor {
     if (edge === undefined || !isRunning(edge)) return this.#stopWorkers();
     edge.command.kill("SIGTERM");
     this.#later(this.#options.drainMs + EDGE_GRACE_MS, () => {
+      if (!isRunning(edge)) return;
       this.#exitCode = 1;
-      if (isRunning(edge)) edge.command.kill("SIGKILL");
+      edge.command.kill("SIGKILL");
     });
   }
 
@@ -102,8 +104,8 @@ export class Supervisor {
       if (plan === undefined) continue;
       const running: Running = { plan, command, deaths: 0, startedAt: performance.now(), restart: undefined };
       this.#all.push(running);
+      // A command that could not be spawned is told by 'error' and by 'close' both; 'close' comes for every one.
       command.close.subscribe((event) => this.#onClose(running, event));
-      command.error.subscribe(() => this.#onClose(running, { exitCode: "could not be started" }));
       command.messages.incoming.subscribe(({ message }) => this.#onMessage(message));
     }
     return { commands };
@@ -119,23 +121,25 @@ export class Supervisor {
       detached: true,
       stdio: ["ignore", stdout, stdout === "pipe" ? "pipe" : "inherit", ...ipc],
     });
-    if (child.pid !== undefined) this.#reaper.watch(child.pid);
+    const { pid } = child;
+    if (pid !== undefined) {
+      this.#reaper.watch(pid);
+      // What a worker left behind in its group must not outlive it; while it holds the output, 'close' would not come.
+      child.once("exit", () => killGroup(pid, "SIGKILL"));
+    }
     return child;
   }
 
   #onMessage(message: object): void {
     if (!("ready" in message) || typeof message.ready !== "number" || this.#phase !== "starting") return;
     this.#phase = "ready";
+    this.#wasReady = true;
     this.#options.ready(message.ready);
   }
 
   #onClose(running: Running, { exitCode }: Pick<CloseEvent, "exitCode">): void {
     const { pid } = running.command;
-    if (pid !== undefined) {
-      // What a worker left behind in its group must not outlive it.
-      killGroup(pid, "SIGKILL");
-      this.#reaper.forget(pid);
-    }
+    if (pid !== undefined) this.#reaper.forget(pid);
     if (running.plan.role === "edge") return this.#onEdgeExit(exitCode);
     if (this.#phase === "stopping") return this.#finishIfAllGone();
     this.#restart(running, exitCode);
@@ -144,8 +148,13 @@ export class Supervisor {
   /** Without the edge nothing is reachable: everything ends, with the edge's exit code. */
   #onEdgeExit(exitCode: number | string): void {
     const code = typeof exitCode === "number" ? exitCode : 1;
-    if (this.#phase !== "stopping" || code !== 0) this.#exitCode = code === 0 ? 1 : code;
-    if (this.#phase !== "stopping") this.#say("error", `the edge exited (${exitCode}); stopping everything`);
+    if (this.#phase !== "stopping") {
+      this.#exitCode = code === 0 ? 1 : code;
+      this.#say("error", `the edge exited (${exitCode}); stopping everything`);
+    } else if (exitCode !== 0 && !(exitCode === "SIGTERM" && !this.#wasReady)) {
+      // Ended by our SIGTERM before it could listen for one is as good as a clean end.
+      this.#exitCode = code;
+    }
     this.#phase = "stopping";
     this.#cancelRestarts();
     this.#stopWorkers();

@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import type {
@@ -63,14 +64,16 @@ const chat: handleBidiStreamingCall<ChatMessage, ChatMessage> = (call) => {
 };
 
 /** Resolves when the call takes more, or was given up. */
-function roomOrGone(call: {
-  once: (event: string, listener: () => void) => unknown;
-  cancelled: boolean;
-}): Promise<void> {
+function roomOrGone(call: EventEmitter & { readonly cancelled: boolean }): Promise<void> {
   if (call.cancelled) return Promise.resolve();
   return new Promise((resolve) => {
-    call.once("drain", resolve);
-    call.once("cancelled", resolve);
+    const done = (): void => {
+      call.off("drain", done);
+      call.off("cancelled", done);
+      resolve();
+    };
+    call.on("drain", done);
+    call.on("cancelled", done);
   });
 }
 

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import { STATUS_CODES } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express, Request, Response } from "express";
@@ -120,8 +119,17 @@ async function slow(req: Request, res: Response): Promise<void> {
 }
 
 /** Resolves when the reply takes more, or when the client has left. */
-async function drained(res: Response): Promise<void> {
-  await Promise.race([once(res, "drain"), once(res, "close")]);
+function drained(res: Response): Promise<void> {
+  if (res.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      res.off("drain", done);
+      res.off("close", done);
+      resolve();
+    };
+    res.on("drain", done);
+    res.on("close", done);
+  });
 }
 
 function number(text: unknown, min: number, max: number): number | undefined {

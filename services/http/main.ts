@@ -2,10 +2,13 @@ import { createServer } from "node:http";
 import { listening, onStop, readListen } from "../worker.ts";
 import { createApp } from "./app.ts";
 
+/** More than the edge lets through: what is too large is the edge's to refuse. */
+const MAX_HEAD_BYTES = 1_100_000;
+
 const { host, port } = readListen("http", 8081);
 const app = createApp();
 let draining = false;
-const server = createServer((req, res) => {
+const server = createServer({ maxHeaderSize: MAX_HEAD_BYTES }, (req, res) => {
   // A kept connection would hold the server open; the last reply on it says so.
   if (draining) res.setHeader("connection", "close");
   app(req, res);

@@ -205,6 +205,14 @@ for (const [path, status] of paths) {
   });
 }
 
+test("a public path is none for a WebSocket", async (t) => {
+  const client = new RawClient(t, edge.port);
+  client.send(
+    "GET /ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  );
+  assert.match(await client.closed, /^HTTP\/1\.1 401 /);
+});
+
 test("* allows any verified identity with that audience", async (t) => {
   const { url } = await testEdge(t, settings(issuer, { AUTH_SERVICE_ACCOUNTS: "*" }));
   assert.equal((await ask(url, minted({ email: "anyone@example.org" }))).status, 200);

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
+import { connect } from "node:net";
 import { after, before, test } from "node:test";
+import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
 import { RawClient, h2, http2Client, settle } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
-import { http2Worker, httpWorker } from "../support/workers.ts";
+import { http2Worker, httpWorker, readAll } from "../support/workers.ts";
 
 let stack: Stack;
 const done: (() => unknown)[] = [];
@@ -77,6 +80,58 @@ test("an HTTP/2 client gets GOAWAY, and its running stream finishes", async (t) 
   await drained;
 });
 
+test("a gRPC call that finishes while the edge drains gets its trailers", async (t) => {
+  const held = Promise.withResolvers<ServerHttp2Stream>();
+  const worker = await http2Worker(t, (stream) => held.resolve(stream));
+  const { port, edge } = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const reply = h2(
+    http2Client(t, port),
+    { ":method": "POST", ":path": "/Echo/Ping", "content-type": "application/grpc" },
+    Buffer.alloc(5),
+  );
+  const stream = await held.promise;
+  const drained = edge.drain();
+  stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+  stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+  stream.end(Buffer.alloc(5));
+  assert.deepEqual([(await reply).trailers["grpc-status"], (await reply).code], ["0", 0]);
+  await drained;
+});
+
+for (const carried of ["HTTP/1.1", "HTTP/2"]) {
+  test(`a reply over ${carried} to a client that reads late is whole, although the edge drains`, async (t) => {
+    const bytes = 3_000_000;
+    const asked = Promise.withResolvers<void>();
+    const worker = await httpWorker(t, (_req, res) => {
+      res.writeHead(200, { "content-length": bytes }).end(Buffer.alloc(bytes));
+      asked.resolve();
+    });
+    const { port, edge } = await testEdge(t, { HTTP_UPSTREAMS: worker });
+    const late = carried === "HTTP/1.1" ? lateOverH1(t, port) : lateOverH2(t, port);
+    await asked.promise;
+    const drained = edge.drain();
+    assert.equal(await late(), bytes);
+    await drained;
+  });
+}
+
+/** Asks, and answers a function that reads the reply and counts the bytes of its body. */
+function lateOverH1(t: TestContext, port: number): () => Promise<number> {
+  const socket = connect(port, "127.0.0.1");
+  t.after(() => socket.destroy());
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  socket.pause();
+  return async () => {
+    const text = (await readAll(socket)).toString("latin1");
+    return text.length - text.indexOf("\r\n\r\n") - 4;
+  };
+}
+
+function lateOverH2(t: TestContext, port: number): () => Promise<number> {
+  const stream = http2Client(t, port).request({ ":path": "/" });
+  return async () => (await settle(stream)).body.length;
+}
+
 for (const carried of ["HTTP/1.1", "HTTP/2"]) {
   test(`a WebSocket over ${carried} gets close code 1001`, async (t) => {
     const { port, edge } = await testEdge(t, { WS_UPSTREAMS: `http://127.0.0.1:${stack.ws}` });
@@ -95,7 +150,7 @@ async function openOverH1(port: number): Promise<() => Promise<number>> {
   return async () => (await closed)[0];
 }
 
-async function openOverH2(t: import("node:test").TestContext, port: number): Promise<() => Promise<number>> {
+async function openOverH2(t: TestContext, port: number): Promise<() => Promise<number>> {
   const session = http2Client(t, port);
   await once(session, "remoteSettings");
   const stream = session.request({
