@@ -62,9 +62,11 @@ export function sendReply(exchange: Exchange, reply: WorkerReply, finished: () =
   // RFC 9110, sections 8.6 and 15.3.6: neither has a body, and a length would promise one.
   const head = status === 204 || status === 205 ? withoutFields(fields, "content-length") : fields;
   exchange.respond(status, head, bodiless);
+  // A 205 may come with a body all the same, which nobody wants: its connection is given up.
+  if (status === 205) return finished();
   exchange.onSent = (bytes) => source.consume(bytes);
   source.receive({
-    data: (chunk) => (bodiless ? source.consume(chunk.length) : exchange.write(chunk)),
+    data: (chunk) => exchange.write(chunk),
     end: (trailers) => {
       exchange.end(trailersToClient(trailers));
       finished();
