@@ -70,7 +70,9 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
     lifecycle,
     log,
   };
-  const server = createEdgeServer(config, (exchange) => void handle(exchange, deps));
+  const server = createEdgeServer(config, (exchange) => {
+    handle(exchange, deps).catch((thrown: unknown) => log.error({ error: thrown }, "unexpected error"));
+  });
   const upstreams = (): Record<string, EndpointView[]> => ({
     http: http.endpoints.map(view),
     grpc: grpc.endpoints.map(view),

@@ -1,7 +1,6 @@
 import type { DescMessage, DescService, MessageShape } from "@bufbuild/protobuf";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { Client, MethodDefinition, ServiceDefinition, UntypedHandleCall } from "@grpc/grpc-js";
-import { makeGenericClientConstructor } from "@grpc/grpc-js";
+import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 
 /** A generated service as grpc-js wants it: paths, kinds, and how each message becomes bytes and back. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
@@ -19,15 +18,6 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
   return Object.fromEntries(methods);
 }
 
-/** A client of a generated service. */
-export function makeClient(
-  service: DescService,
-  ...options: ConstructorParameters<typeof Client>
-): Client & Record<string, never> {
-  const Generic = makeGenericClientConstructor(serviceDefinition(service), service.typeName);
-  return new Generic(...options) as unknown as Client & Record<string, never>;
-}
-
 function codec<K extends "request" | "response">(kind: K, message: DescMessage): Codec<K> {
   return {
     [`${kind}Serialize`]: (value: object) =>
@@ -38,5 +28,3 @@ function codec<K extends "request" | "response">(kind: K, message: DescMessage):
 
 type Codec<K extends string> = Record<`${K}Serialize`, (value: object) => Buffer> &
   Record<`${K}Deserialize`, (bytes: Buffer) => object>;
-
-export type { UntypedHandleCall };

@@ -26,11 +26,10 @@ const ping: handleUnaryCall<PingRequest, PongResult> = (_call, done) => {
 const count: handleServerStreamingCall<CountRequest, CountReply> = (call) => {
   const { count: total, intervalMs, size } = call.request;
   if (total < 1 || total > 1_000_000 || intervalMs > 60_000 || size > 16_777_216) {
-    call.destroy(
-      Object.assign(new Error("count, interval_ms or size is out of range"), {
-        code: status.INVALID_ARGUMENT,
-      }),
-    );
+    call.emit("error", {
+      code: status.INVALID_ARGUMENT,
+      details: "count, interval_ms or size is out of range",
+    });
     return;
   }
   void (async () => {

@@ -9,8 +9,11 @@ const { host, port } = readListen("http", 8081);
 const app = createApp();
 let draining = false;
 const server = createServer({ maxHeaderSize: MAX_HEAD_BYTES }, (req, res) => {
-  // A kept connection would hold the server open; the last reply on it says so.
+  // A kept connection would hold the server open: the last reply on it says so, or it is closed behind it.
   if (draining) res.setHeader("connection", "close");
+  res.once("finish", () => {
+    if (draining) setImmediate(() => server.closeIdleConnections());
+  });
   app(req, res);
 });
 // Longer than the edge keeps idle connections: it is the edge that closes, so it never sends into a closing one.

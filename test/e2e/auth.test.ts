@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
 import { Issuer } from "../../scripts/token/issuer.ts";
@@ -9,6 +9,7 @@ import { encode, generateKey, signJwt } from "../../scripts/token/jwt.ts";
 import { RawClient, h2, http2Client } from "../support/clients.ts";
 import type { TestEdge } from "../support/edge.ts";
 import { testEdge } from "../support/edge.ts";
+import { suiteScope } from "../support/suite.ts";
 import { httpWorker } from "../support/workers.ts";
 
 const AUDIENCE = "https://api.example.com";
@@ -18,8 +19,7 @@ const OPTIONS = { audience: AUDIENCE, email: EMAIL };
 let issuer: Issuer;
 let worker: string;
 let edge: TestEdge;
-const done: (() => unknown)[] = [];
-const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+const suite = suiteScope();
 
 /** Settings of an edge that trusts an issuer. */
 function settings(from: Issuer, more: Record<string, string> = {}): Record<string, string> {
@@ -49,9 +49,6 @@ before(async () => {
     res.end(JSON.stringify({ url: req.url, headers: req.headers }));
   });
   edge = await testEdge(suite, settings(issuer));
-});
-after(async () => {
-  for (const fn of done.toReversed()) await fn();
 });
 
 /** Asks with a token; answers status and body. */

@@ -3,23 +3,20 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
 import { connect } from "node:net";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
 import { RawClient, h2, http2Client, settle } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
+import { suiteScope } from "../support/suite.ts";
 import { http2Worker, httpWorker, readAll } from "../support/workers.ts";
 
 let stack: Stack;
-const done: (() => unknown)[] = [];
-const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+const suite = suiteScope();
 before(async () => {
   stack = await startStack(suite);
-});
-after(async () => {
-  for (const fn of done) await fn();
 });
 
 test("SIGTERM lets a running request finish, refuses new connections, and exits 0", async (t) => {

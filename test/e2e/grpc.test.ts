@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import type { ServiceError, StatusObject } from "@grpc/grpc-js";
 import { Metadata, status } from "@grpc/grpc-js";
@@ -16,21 +16,18 @@ import type { EchoClient } from "../support/grpc.ts";
 import { echoClient, ping } from "../support/grpc.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
+import { suiteScope } from "../support/suite.ts";
 import { http2Worker } from "../support/workers.ts";
 
 let stack: Stack;
 let client: EchoClient;
-const done: (() => unknown)[] = [];
-const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+const suite = suiteScope();
 before(async () => {
   stack = await startStack(suite);
   client = echoClient(suite, stack.port, {
     "grpc.max_receive_message_length": -1,
     "grpc.max_send_message_length": -1,
   });
-});
-after(async () => {
-  for (const fn of done) await fn();
 });
 
 const MIB = 1024 * 1024;

@@ -2,21 +2,18 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { Agent, request } from "node:http";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { http2Client, h2, RawClient, settle, talk } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
+import { suiteScope } from "../support/suite.ts";
 import { httpWorker, readAll } from "../support/workers.ts";
 
 let stack: Stack;
-const done: (() => unknown)[] = [];
-const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+const suite = suiteScope();
 before(async () => {
   stack = await startStack(suite);
-});
-after(async () => {
-  for (const fn of done) await fn();
 });
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];

@@ -4,21 +4,18 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
 import { Program, output, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
+import { suiteScope } from "../support/suite.ts";
 import { startStack } from "../support/stack.ts";
 
 let stack: Stack;
-const done: (() => unknown)[] = [];
-const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+const suite = suiteScope();
 before(async () => {
   stack = await startStack(suite);
-});
-after(async () => {
-  for (const fn of done) await fn();
 });
 
 const curl = which("curl");

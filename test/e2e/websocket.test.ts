@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import type { TestContext } from "node:test";
 import type { ClientOptions } from "ws";
 import { WebSocket, WebSocketServer } from "ws";
@@ -11,16 +11,13 @@ import { RawClient, http2Client, settle } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
+import { suiteScope } from "../support/suite.ts";
 import { rawWorker } from "../support/workers.ts";
 
 let stack: Stack;
-const done: (() => unknown)[] = [];
-const suite = { after: (fn: () => unknown) => void done.push(fn) } as never;
+const suite = suiteScope();
 before(async () => {
   stack = await startStack(suite);
-});
-after(async () => {
-  for (const fn of done) await fn();
 });
 
 function open(
