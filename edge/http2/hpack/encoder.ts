@@ -1,0 +1,145 @@
+import type { HeaderList } from "../../exchange.ts";
+import { DynamicTable } from "./dynamic-table.ts";
+import { huffmanLength, writeHuffman } from "./huffman.ts";
+import { ENTRY_OVERHEAD, STATIC_SIZE, STATIC_TABLE } from "./static-table.ts";
+
+/** Full static entries by `name\0value`, and the first entry of each name. */
+const STATIC_FIELDS = new Map<string, number>(
+  STATIC_TABLE.map(([name, value], i) => [`${name}\0${value}`, i + 1] as const).toReversed(),
+);
+const STATIC_NAMES = new Map<string, number>(
+  STATIC_TABLE.map(([name], i) => [name, i + 1] as const).toReversed(),
+);
+
+/** Fields whose values hardly ever come again: they would only push others out of the table. */
+const UNIQUE = new Set([
+  "content-length",
+  "date",
+  "etag",
+  "grpc-timeout",
+  "last-modified",
+  "location",
+  "set-cookie",
+  "traceparent",
+  "tracestate",
+  "x-cloud-trace-context",
+  "x-request-id",
+]);
+
+/** An entry larger than this share of the table is not worth what it pushes out. */
+const LARGEST_SHARE = 4;
+
+/** Bytes that an integer takes at most. */
+const INTEGER_BYTES = 6;
+
+export interface EncoderOptions {
+  /** Bytes of the dynamic table, at most what the peer allows. */
+  readonly maxTableBytes: number;
+  /** Worth its time towards clients; on loopback bytes are free. */
+  readonly huffman: boolean;
+}
+
+/** Encodes the header blocks of one direction of one connection (RFC 7541). */
+export class Encoder {
+  readonly #table: DynamicTable;
+  /** `name\0value` → the table's count when it came in. */
+  readonly #ids = new Map<string, number>();
+  readonly #huffman: boolean;
+  readonly #maxTableBytes: number;
+  /** The smallest size since the last block, when it has to be told (RFC 7541, section 4.2). */
+  #smallest: number | undefined;
+
+  constructor({ maxTableBytes, huffman }: EncoderOptions) {
+    this.#maxTableBytes = maxTableBytes;
+    this.#huffman = huffman;
+    this.#table = new DynamicTable(maxTableBytes, (name, value, id) => {
+      const key = `${name}\0${value}`;
+      if (this.#ids.get(key) === id) this.#ids.delete(key);
+    });
+  }
+
+  /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
+  allow(tableBytes: number): void {
+    const size = Math.min(tableBytes, this.#maxTableBytes);
+    if (size === this.#table.maxSize) return;
+    this.#smallest = Math.min(this.#smallest ?? size, size);
+    this.#table.resize(size);
+  }
+
+  /** Bytes that `encode` takes at most for these fields. */
+  static most(fields: HeaderList): number {
+    let bytes = 2 * INTEGER_BYTES;
+    for (const text of fields) bytes += text.length + INTEGER_BYTES;
+    return bytes;
+  }
+
+  /** Writes a block; answers where it ends. There must be room for `Encoder.most(fields)` bytes. */
+  encode(fields: HeaderList, neverIndexed: readonly string[], out: Buffer, start: number): number {
+    let at = this.#writeSize(out, start);
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = fields[i] ?? "";
+      const value = fields[i + 1] ?? "";
+      at = neverIndexed.includes(name)
+        ? this.#literal(out, at, 0x10, 4, name, value)
+        : this.#field(out, at, name, value);
+    }
+    return at;
+  }
+
+  #field(out: Buffer, at: number, name: string, value: string): number {
+    const key = `${name}\0${value}`;
+    const known = STATIC_FIELDS.get(key) ?? this.#dynamicIndex(this.#ids.get(key));
+    if (known !== undefined) return writeInteger(out, at, 0x80, 7, known);
+    const bytes = name.length + value.length + ENTRY_OVERHEAD;
+    if (UNIQUE.has(name) || bytes * LARGEST_SHARE > this.#table.maxSize)
+      return this.#literal(out, at, 0, 4, name, value);
+    const end = this.#literal(out, at, 0x40, 6, name, value);
+    this.#table.add(name, value);
+    this.#ids.set(key, this.#table.inserted);
+    return end;
+  }
+
+  #literal(out: Buffer, start: number, pattern: number, prefix: number, name: string, value: string): number {
+    const index = STATIC_NAMES.get(name) ?? 0;
+    let at = writeInteger(out, start, pattern, prefix, index);
+    if (index === 0) at = this.#string(out, at, name);
+    return this.#string(out, at, value);
+  }
+
+  #string(out: Buffer, start: number, text: string): number {
+    if (this.#huffman) {
+      const length = huffmanLength(text);
+      if (length < text.length) return writeHuffman(text, out, writeInteger(out, start, 0x80, 7, length));
+    }
+    const at = writeInteger(out, start, 0, 7, text.length);
+    return at + out.latin1Write(text, at, text.length);
+  }
+
+  /** Both the smallest size there was and the one there is (RFC 7541, section 4.2). */
+  #writeSize(out: Buffer, start: number): number {
+    if (this.#smallest === undefined) return start;
+    const at =
+      this.#smallest < this.#table.maxSize ? writeInteger(out, start, 0x20, 5, this.#smallest) : start;
+    this.#smallest = undefined;
+    return writeInteger(out, at, 0x20, 5, this.#table.maxSize);
+  }
+
+  #dynamicIndex(id: number | undefined): number | undefined {
+    return id === undefined ? undefined : STATIC_SIZE + 1 + this.#table.inserted - id;
+  }
+}
+
+/** RFC 7541, section 5.1. */
+function writeInteger(out: Buffer, start: number, pattern: number, prefix: number, value: number): number {
+  const mask = (1 << prefix) - 1;
+  let at = start;
+  if (value < mask) {
+    out[at++] = pattern | value;
+    return at;
+  }
+  out[at++] = pattern | mask;
+  let rest = value - mask;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) out[at++] = (rest % 128) | 0x80;
+  out[at++] = rest;
+  return at;
+}
