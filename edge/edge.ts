@@ -43,7 +43,7 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
   const stopping = new AbortController();
   const { connectMs, handshakeMs } = config;
   const http = makePool(config.httpUpstreams, (address) => new HttpUpstream(address, config));
-  const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, connectMs));
+  const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, config));
   const ws = makePool(config.wsUpstreams, (address) => new HttpUpstream(address, config));
 
   // A handshake may have begun before the drain and end after it.

@@ -2,7 +2,7 @@ import { formatGrpcTimeout, parseGrpcTimeout } from "../deadline.ts";
 import type { FailureCode } from "../errors.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import { find, toClient, toObject, trailersToClient, trailersToWorker } from "../headers.ts";
+import { find, toClient, trailersToClient, trailersToWorker, withoutFields } from "../headers.ts";
 import type { Http2Upstream, UpstreamStream } from "../upstream/session.ts";
 import type { Forward } from "./forward.ts";
 
@@ -17,7 +17,7 @@ export async function forwardGrpc(forward: Forward<Http2Upstream>): Promise<void
   // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
   await within(deadline, upstream.ready());
   if (exchange.gone) throw new EdgeError("client_gone");
-  const stream = await upstream.open(requestHeaders(forward, deadline), call);
+  const stream = upstream.open(requestHeaders(forward, deadline), call);
   call.start(stream, deadline);
   return call.done;
 }
@@ -158,17 +158,27 @@ async function within<T>(deadline: number | undefined, work: Promise<T>): Promis
 function requestHeaders(
   { exchange, headers }: Forward<Http2Upstream>,
   deadline: number | undefined,
-): Record<string, string | string[]> {
-  const fields = toObject(headers);
+): HeaderList {
+  const { method, authority, path } = exchange.head;
+  // te is hop-by-hop, so it was dropped; gRPC servers insist on it (gRPC over HTTP/2, "Requests").
+  const fields = [
+    ":method",
+    method,
+    ":scheme",
+    "http",
+    ":authority",
+    authority,
+    ":path",
+    path,
+    "te",
+    "trailers",
+    ...headers,
+  ];
+  if (deadline === undefined) return fields;
   // The worker gets the time that is left, so that its deadline and the client's are the same moment.
-  if (deadline !== undefined) fields["grpc-timeout"] = formatGrpcTimeout(deadline - performance.now());
-  return {
-    ":method": exchange.head.method,
-    ":scheme": "http",
-    ":authority": exchange.head.authority,
-    ":path": exchange.head.path,
-    // Hop-by-hop, so it was dropped; gRPC servers insist on it (gRPC over HTTP/2, "Requests").
-    te: "trailers",
-    ...fields,
-  };
+  return [
+    ...withoutFields(fields, "grpc-timeout"),
+    "grpc-timeout",
+    formatGrpcTimeout(deadline - performance.now()),
+  ];
 }

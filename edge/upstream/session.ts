@@ -1,17 +1,11 @@
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
-import { connect, constants } from "node:http2";
+import type { Socket } from "node:net";
 import { EdgeError, RESET, fromUpstream } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
-import { fromRaw } from "../headers.ts";
-import { StreamBody, peerReset } from "../http2/body.ts";
-import { CONNECTION_WINDOW, LENIENT, STREAM_WINDOW } from "../http2/session.ts";
+import { Connection } from "../http2/connection.ts";
+import { resetBy } from "../http2/reset.ts";
+import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
 import type { Address } from "../parse.ts";
 import { connectTo } from "./connect.ts";
-
-/** Mebibytes that the connection to one worker may hold in the edge, over all its streams. */
-const SESSION_MIB = 512;
-/** Fields that a reply head may have. */
-const MAX_FIELDS = 1000;
 
 /** What a worker's reply is told to. */
 export interface ReplyReceiver extends BodyReceiver {
@@ -29,117 +23,121 @@ export interface UpstreamStream extends Outgoing {
 }
 
 /**
- *            open()                   'connect'              GOAWAY, 'close', 'error'
+ *            ready()                  'connect'              GOAWAY, 'close', 'error'
  *  closed ───────────▶ connecting ───────────────▶ ready ───────────────────────────▶ closed
  *     ▲                    │ 'error'
  *     └────────────────────┘
  *
- * A session that said GOAWAY finishes its streams by itself; the next request opens another.
+ * A connection that said GOAWAY finishes its streams by itself; the next request opens another.
  */
 type State =
   | { readonly name: "closed" }
-  | {
-      readonly name: "connecting";
-      readonly session: ClientHttp2Session;
-      readonly ready: Promise<ClientHttp2Session>;
-    }
-  | { readonly name: "ready"; readonly session: ClientHttp2Session };
+  | { readonly name: "connecting"; readonly socket: Socket; readonly ready: Promise<Connection> }
+  | { readonly name: "ready"; readonly socket: Socket; readonly connection: Connection };
+
+export interface UpstreamOptions {
+  readonly connectMs: number;
+  /** Bytes that a reply head may have. */
+  readonly headBytes: number;
+  readonly headMs: number;
+}
 
 /** The HTTP/2 connection to one gRPC worker, opened when it is first needed and again after it ended. */
 export class Http2Upstream {
   readonly #address: Address;
-  readonly #connectMs: number;
+  readonly #options: UpstreamOptions;
   #state: State = { name: "closed" };
+  /** Requests that wait for one of the worker's streams to end. */
+  #waiting: (() => void)[] = [];
 
-  constructor(address: Address, connectMs: number) {
+  constructor(address: Address, options: UpstreamOptions) {
     this.#address = address;
-    this.#connectMs = connectMs;
+    this.#options = options;
   }
 
   /** Resolves once a request can be sent. Rejects with `upstream_refused` when the worker cannot be reached. */
-  ready(): Promise<ClientHttp2Session> {
-    const state = this.#state;
-    if (state.name === "ready") return Promise.resolve(state.session);
-    if (state.name === "connecting") return state.ready;
-    return this.#connect();
+  async ready(): Promise<void> {
+    while (!(await this.#connection()).hasRoom)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Sends a request head and starts to listen for its reply. */
-  async open(headers: Record<string, string | string[]>, receiver: ReplyReceiver): Promise<UpstreamStream> {
-    const session = await this.ready();
-    try {
-      return listen(session.request(headers, { endStream: false, waitForTrailers: true }), receiver);
-    } catch (thrown) {
-      // The connection may have ended between two lines.
-      throw fromUpstream(thrown);
-    }
+  /** Sends a request head and starts to listen for its reply. Call `ready` first. */
+  open(fields: HeaderList, receiver: ReplyReceiver): UpstreamStream {
+    const state = this.#state;
+    if (state.name !== "ready") throw new EdgeError("upstream_reset");
+    const stream = state.connection.open(fields);
+    stream.events = {
+      head(all, end) {
+        const status = Number(all[1]);
+        const headers = all.slice(2);
+        if (status < 200) receiver.inform(status, headers);
+        else receiver.head(status, headers, end);
+      },
+      closed: () => this.#wake(),
+    };
+    stream.receive(receiver);
+    return {
+      set onSent(callback: (bytes: number) => void) {
+        stream.onSent = callback;
+      },
+      consume: (bytes) => stream.consume(bytes),
+      write: (chunk) => stream.write(chunk),
+      end: (trailers) => stream.end(trailers),
+      cancel: () => stream.reset("CANCEL"),
+    };
   }
 
   close(): void {
-    if (this.#state.name !== "closed") this.#state.session.destroy();
+    if (this.#state.name !== "closed") this.#state.socket.destroy();
     this.#state = { name: "closed" };
+    this.#wake();
   }
 
-  #connect(): Promise<ClientHttp2Session> {
-    const session = connect("http://worker", {
-      createConnection: () => connectTo(this.#address, this.#connectMs),
-      settings: { enablePush: false, initialWindowSize: STREAM_WINDOW },
-      maxSessionMemory: SESSION_MIB,
-      maxHeaderListPairs: MAX_FIELDS,
-      ...LENIENT,
-    });
-    const ready = new Promise<ClientHttp2Session>((resolve, reject) => {
-      session.once("connect", () => {
-        session.setLocalWindowSize(CONNECTION_WINDOW);
-        this.#state = { name: "ready", session };
-        resolve(session);
+  #connection(): Promise<Connection> {
+    const state = this.#state;
+    if (state.name === "ready") return Promise.resolve(state.connection);
+    return state.name === "connecting" ? state.ready : this.#connect();
+  }
+
+  #connect(): Promise<Connection> {
+    const { connectMs, headBytes, headMs } = this.#options;
+    const socket = connectTo(this.#address, connectMs);
+    const opened = Promise.withResolvers<Connection>();
+    const lost = (thrown?: unknown): void => {
+      if (this.#state.name !== "closed" && this.#state.socket === socket) this.#state = { name: "closed" };
+      opened.reject(fromUpstream(thrown));
+      this.#wake();
+    };
+    socket.once("connect", () => {
+      socket.write(PREFACE);
+      const connection = new Connection(socket, {
+        role: "client",
+        streamWindow: STREAM_WINDOW,
+        connectionWindow: CONNECTION_WINDOW,
+        maxStreams: 0,
+        maxHeadBytes: headBytes,
+        headMs,
+        connectProtocol: false,
+        abortedBy: brokenOff,
+        onState: (state) => (state === "ready" ? this.#wake() : lost()),
       });
-      const lost = (thrown?: unknown): void => {
-        if (this.#state.name !== "closed" && this.#state.session === session)
-          this.#state = { name: "closed" };
-        reject(fromUpstream(thrown));
-      };
-      session.on("error", lost);
-      session.once("goaway", () => lost());
-      session.once("close", () => lost());
+      socket.on("data", (bytes: Buffer) => connection.receive(bytes));
+      this.#state = { name: "ready", socket, connection };
+      opened.resolve(connection);
     });
-    this.#state = { name: "connecting", session, ready };
-    return ready;
+    socket.once("error", lost);
+    socket.once("close", () => lost());
+    this.#state = { name: "connecting", socket, ready: opened.promise };
+    return opened.promise;
+  }
+
+  #wake(): void {
+    for (const resume of this.#waiting.splice(0)) resume();
   }
 }
 
-function listen(stream: ClientHttp2Stream, receiver: ReplyReceiver): UpstreamStream {
-  const body = new StreamBody(stream, (code) => resetBy(code));
-  stream.on("headers", (_headers: unknown, _flags: number, raw: string[]) => {
-    const [status, headers] = splitStatus(raw);
-    receiver.inform(status, headers);
-  });
-  stream.on("response", (_headers: unknown, flags: number, raw: string[]) => {
-    const [status, headers] = splitStatus(raw);
-    receiver.head(status, headers, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
-  });
-  body.receive(receiver);
-  return {
-    set onSent(callback: (bytes: number) => void) {
-      body.onSent = callback;
-    },
-    consume: (bytes) => body.consume(bytes),
-    write: (chunk) => body.write(chunk),
-    end: (trailers) => body.end(trailers),
-    cancel: () => body.reset("CANCEL"),
-  };
-}
-
-function resetBy(code: number): EdgeError {
+function brokenOff(code: number): EdgeError {
   // By now some of the request may have been handed over, and it cannot be taken back for another worker.
   if (code === RESET.REFUSED_STREAM) return new EdgeError("upstream_reset", "the worker refused the stream");
-  return peerReset(code, new EdgeError("upstream_reset"));
-}
-
-function splitStatus(raw: readonly string[]): [status: number, headers: string[]] {
-  const headers = fromRaw(raw);
-  const at = headers.indexOf(":status");
-  const status = Number(headers[at + 1]);
-  headers.splice(at, 2);
-  return [status, headers];
+  return resetBy(code, new EdgeError("upstream_reset"));
 }

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { Issuer } from "../../scripts/token/issuer.ts";
 import type { FailureCode } from "../../edge/errors.ts";
 import { FAILURES } from "../../edge/errors.ts";
-import { RawClient, h2, http2Client } from "../support/clients.ts";
+import { RawClient, h2, http2Client, settle } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import { http2Worker, httpWorker, rawWorker } from "../support/workers.ts";
 
@@ -125,18 +125,15 @@ for (const { code, env, token } of situations) {
     const { port } = await testEdge(t, await env(t));
     const session = http2Client(t, port);
     await once(session, "remoteSettings");
-    const reply = await h2(
-      session,
-      {
-        ":method": "CONNECT",
-        ":protocol": "websocket",
-        ":path": "/ws",
-        ":authority": "a",
-        "sec-websocket-version": "13",
-        ...bearer(),
-      },
-      "",
-    );
+    const stream = session.request({
+      ":method": "CONNECT",
+      ":protocol": "websocket",
+      ":path": "/ws",
+      ":authority": "a",
+      "sec-websocket-version": "13",
+      ...bearer(),
+    });
+    const reply = await settle(stream);
     assert.equal(reply.headers[":status"], row.http);
   });
 }

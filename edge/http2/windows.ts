@@ -4,8 +4,5 @@ export const STREAM_WINDOW = 256 * 1024;
 /** Bytes one connection may have under way: far above a stream's, so that stuck streams do not starve the others. */
 export const CONNECTION_WINDOW = 32 * 1024 * 1024;
 
-/**
- * Node by itself throws when a field that it takes for a single-valued one is repeated, such as
- * `x-content-type-options`; what workers and clients send is theirs to say. (Its types do not know the option yet.)
- */
-export const LENIENT: object = { strictSingleValueFields: false };
+/** What a client says first (RFC 9113, section 3.4). */
+export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");

@@ -1,0 +1,76 @@
+import type { HeaderList } from "../exchange.ts";
+
+/** RFC 9113, section 8.2.1: a token, without upper-case letters. */
+const NAME = /^[a-z0-9!#$%&'*+\-.^_`|~]+$/;
+/** RFC 9113, section 8.2.1: no NUL, CR or LF, no white space at either end. */
+// oxlint-disable-next-line no-control-regex
+const VALUE = /^(?:[^\0\r\n\t ](?:[^\0\r\n]*[^\0\r\n\t ])?)?$/;
+
+/** RFC 9113, section 8.2.2. */
+const CONNECTION_SPECIFIC = new Set([
+  "connection",
+  "proxy-connection",
+  "keep-alive",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+const REQUEST_PSEUDO = new Set([":method", ":scheme", ":authority", ":path", ":protocol"]);
+const REPLY_PSEUDO = new Set([":status"]);
+const NO_PSEUDO = new Set<string>();
+
+/** What is wrong with a request's fields (RFC 9113, section 8.3.1; RFC 8441, section 4); undefined when nothing is. */
+export function checkRequest(fields: HeaderList): string | undefined {
+  const pseudo = new Map<string, string>();
+  const wrong = checkFields(fields, REQUEST_PSEUDO, pseudo);
+  if (wrong !== undefined) return wrong;
+  const method = pseudo.get(":method");
+  if (method === undefined || !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(method))
+    return "no :method, or none that is a token";
+  const protocol = pseudo.get(":protocol");
+  if (protocol !== undefined && method !== "CONNECT") return ":protocol without CONNECT";
+  if (method === "CONNECT" && protocol === undefined) {
+    return pseudo.has(":scheme") || pseudo.has(":path") ? "CONNECT with :scheme or :path" : undefined;
+  }
+  if (!pseudo.has(":scheme") || !pseudo.has(":path")) return "no :scheme or no :path";
+  // RFC 9113, section 8.3.1, and RFC 3986: a request target has no white space in it.
+  return /^[\x21-\xff]+$/.test(pseudo.get(":path") ?? "") ? undefined : "a :path that is none";
+}
+
+/** What is wrong with a reply's fields (RFC 9113, section 8.3.2); undefined when nothing is. */
+export function checkReply(fields: HeaderList): string | undefined {
+  const pseudo = new Map<string, string>();
+  const wrong = checkFields(fields, REPLY_PSEUDO, pseudo);
+  if (wrong !== undefined) return wrong;
+  return /^[1-9][0-9]{2}$/.test(pseudo.get(":status") ?? "") ? undefined : "no :status";
+}
+
+/** What is wrong with trailers (RFC 9113, section 8.1); undefined when nothing is. */
+export function checkTrailers(fields: HeaderList): string | undefined {
+  return checkFields(fields, NO_PSEUDO, new Map());
+}
+
+function checkFields(
+  fields: HeaderList,
+  allowed: ReadonlySet<string>,
+  pseudo: Map<string, string>,
+): string | undefined {
+  let regular = false;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? "";
+    const value = fields[i + 1] ?? "";
+    if (!VALUE.test(value)) return `a value of ${name.slice(0, 40)} that is none`;
+    if (name.startsWith(":")) {
+      if (regular) return "a pseudo-header field behind a regular one";
+      if (!allowed.has(name)) return "a pseudo-header field that does not belong here";
+      if (pseudo.has(name)) return "a pseudo-header field twice";
+      pseudo.set(name, value);
+      continue;
+    }
+    regular = true;
+    if (!NAME.test(name)) return "a field name that is none";
+    if (CONNECTION_SPECIFIC.has(name)) return "a connection-specific field";
+    if (name === "te" && value !== "trailers") return "te with another value than trailers";
+  }
+  return undefined;
+}
