@@ -29,8 +29,8 @@ export function createCarry<C>(
 ): Carry {
   return async (exchange, caller, started) => {
     const headers = toWorker(exchange.head, exchange.peer, { caller, trustedHops: options.trustedHops });
-    const tried = new Set<Endpoint<C>>();
-    let last = new EdgeError("no_upstream");
+    let tried: Set<Endpoint<C>> | undefined;
+    let last: EdgeError | undefined;
     for (let lease: Lease<C> | undefined; (lease = pool.lease(tried)) !== undefined;) {
       const { endpoint } = lease;
       try {
@@ -40,13 +40,13 @@ export function createCarry<C>(
         const error = toEdgeError(thrown);
         if (!error.row.retry) throw error;
         last = error;
-        tried.add(endpoint);
+        (tried ??= new Set()).add(endpoint);
         void leaveOut(endpoint, options);
       } finally {
         lease.release();
       }
     }
-    throw last;
+    throw last ?? new EdgeError("no_upstream");
   };
 }
 

@@ -36,14 +36,14 @@ export async function handle(exchange: Exchange, deps: HandleDeps): Promise<void
     if (error.code === "internal") deps.log.error({ error: error.cause ?? error }, "unexpected error");
     exchange.fail(error);
   } finally {
-    const ms = performance.now() - started;
-    // A path may be logged; a query may hold secrets and is not.
-    const path = exchange.head.path.split("?", 1)[0] ?? "";
-    const httpRequest = describe(exchange, path, ms);
-    deps.log.info(
-      { httpRequest, route: kind, outcome, caller: caller?.email, worker },
-      `${exchange.head.method} ${path}`,
-    );
+    if (deps.log.isLevelEnabled("info")) {
+      const ms = performance.now() - started;
+      // A path may be logged; a query may hold secrets and is not.
+      const path = exchange.head.path.split("?", 1)[0] ?? "";
+      const httpRequest = describe(exchange, path, ms);
+      const line = { httpRequest, route: kind, outcome, caller: caller?.email, worker };
+      deps.log.info(line, `${exchange.head.method} ${path}`);
+    }
   }
 }
 

@@ -1,4 +1,3 @@
-import { isIPv6 } from "node:net";
 import type { HeaderList, Peer, RequestHead } from "./exchange.ts";
 
 /** First value of a field; `name` is lower-case. */
@@ -171,7 +170,7 @@ function origin(head: RequestHead, peer: Peer, trustedHops: number): { address: 
 
 /** One `Forwarded` element (RFC 7239). Values are quoted, so that a client's Host cannot add parameters of its own. */
 function forwarded(address: string, proto: string, authority: string): string {
-  const node = isIPv6(address) ? `"[${address}]"` : address;
+  const node = address.includes(":") ? `"[${address}]"` : address;
   const host = authority === "" ? "" : `;host="${authority.replace(/["\\]/g, "\\$&")}"`;
   return `for=${node};proto=${proto}${host}`;
 }

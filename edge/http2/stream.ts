@@ -166,7 +166,7 @@ export class Stream implements Incoming, Outgoing {
   /** RST_STREAM has come, or the connection is gone. */
   onReset(code: number): void {
     if (this.isClosed) return;
-    this.#aborted = this.#abortedBy(code);
+    if (!this.#discarding) this.#aborted = this.#abortedBy(code);
     this.#queue = [];
     this.#close();
   }
@@ -183,13 +183,15 @@ export class Stream implements Incoming, Outgoing {
     else if (this.stopsPeer) this.reset("NO_ERROR");
   }
 
-  /** The receiver hears of the end of everything once, unless it was the one that ended it. */
+  /** A receiver hears of an end that is none, unless it has lost its interest; making the error is not free. */
   #close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#connection.forget(this);
-    const gone = (this.#aborted ??= this.#abortedBy(0));
     this.events?.closed();
-    if (!this.#discarding) this.#receiver?.abort(gone);
+    if (this.#aborted === undefined && this.localEnded && this.remoteEnded) return;
+    if (this.#discarding) return;
+    this.#aborted ??= this.#abortedBy(0);
+    this.#receiver?.abort(this.#aborted);
   }
 }

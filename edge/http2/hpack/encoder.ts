@@ -3,18 +3,27 @@ import { DynamicTable } from "./dynamic-table.ts";
 import { huffmanLength, writeHuffman } from "./huffman.ts";
 import { ENTRY_OVERHEAD, STATIC_SIZE, STATIC_TABLE } from "./static-table.ts";
 
-/** Full static entries by `name\0value`, and the first entry of each name. */
-const STATIC_FIELDS = new Map<string, number>(
-  STATIC_TABLE.map(([name, value], i) => [`${name}\0${value}`, i + 1] as const).toReversed(),
-);
-const STATIC_NAMES = new Map<string, number>(
-  STATIC_TABLE.map(([name], i) => [name, i + 1] as const).toReversed(),
-);
+/** What is known of one field name: its first static entry, and the entries of its values. */
+interface Name {
+  readonly index: number;
+  readonly values: ReadonlyMap<string, number>;
+}
+
+const STATIC_NAMES = staticNames();
+
+function staticNames(): ReadonlyMap<string, Name> {
+  const names = new Map<string, { index: number; values: Map<string, number> }>();
+  for (const [i, [name, value]] of STATIC_TABLE.entries()) {
+    const known = names.get(name) ?? { index: i + 1, values: new Map<string, number>() };
+    known.values.set(value, i + 1);
+    names.set(name, known);
+  }
+  return names;
+}
 
 /** Fields whose values hardly ever come again: they would only push others out of the table. */
 const UNIQUE = new Set([
   "content-length",
-  "date",
   "etag",
   "grpc-timeout",
   "last-modified",
@@ -42,8 +51,8 @@ export interface EncoderOptions {
 /** Encodes the header blocks of one direction of one connection (RFC 7541). */
 export class Encoder {
   readonly #table: DynamicTable;
-  /** `name\0value` → the table's count when it came in. */
-  readonly #ids = new Map<string, number>();
+  /** name → value → the table's count when it came in. Two steps, since a key made of both would have to be hashed each time. */
+  readonly #ids = new Map<string, Map<string, number>>();
   readonly #huffman: boolean;
   readonly #maxTableBytes: number;
   /** The smallest size since the last block, when it has to be told (RFC 7541, section 4.2). */
@@ -52,10 +61,7 @@ export class Encoder {
   constructor({ maxTableBytes, huffman }: EncoderOptions) {
     this.#maxTableBytes = maxTableBytes;
     this.#huffman = huffman;
-    this.#table = new DynamicTable(maxTableBytes, (name, value, id) => {
-      const key = `${name}\0${value}`;
-      if (this.#ids.get(key) === id) this.#ids.delete(key);
-    });
+    this.#table = new DynamicTable(maxTableBytes, (name, value, id) => this.#forget(name, value, id));
   }
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
@@ -87,20 +93,33 @@ export class Encoder {
   }
 
   #field(out: Buffer, at: number, name: string, value: string): number {
-    const key = `${name}\0${value}`;
-    const known = STATIC_FIELDS.get(key) ?? this.#dynamicIndex(this.#ids.get(key));
+    const known =
+      STATIC_NAMES.get(name)?.values.get(value) ?? this.#dynamicIndex(this.#ids.get(name)?.get(value));
     if (known !== undefined) return writeInteger(out, at, 0x80, 7, known);
     const bytes = name.length + value.length + ENTRY_OVERHEAD;
     if (UNIQUE.has(name) || bytes * LARGEST_SHARE > this.#table.maxSize)
       return this.#literal(out, at, 0, 4, name, value);
     const end = this.#literal(out, at, 0x40, 6, name, value);
     this.#table.add(name, value);
-    this.#ids.set(key, this.#table.inserted);
+    this.#remember(name, value, this.#table.inserted);
     return end;
   }
 
+  #remember(name: string, value: string, id: number): void {
+    const values = this.#ids.get(name);
+    if (values === undefined) this.#ids.set(name, new Map([[value, id]]));
+    else values.set(value, id);
+  }
+
+  #forget(name: string, value: string, id: number): void {
+    const values = this.#ids.get(name);
+    if (values?.get(value) !== id) return;
+    values.delete(value);
+    if (values.size === 0) this.#ids.delete(name);
+  }
+
   #literal(out: Buffer, start: number, pattern: number, prefix: number, name: string, value: string): number {
-    const index = STATIC_NAMES.get(name) ?? 0;
+    const index = STATIC_NAMES.get(name)?.index ?? 0;
     let at = writeInteger(out, start, pattern, prefix, index);
     if (index === 0) at = this.#string(out, at, name);
     return this.#string(out, at, value);
