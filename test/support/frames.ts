@@ -72,8 +72,13 @@ export function headers(
 /** A bare HTTP/2 client: bytes in, frames out. */
 export class FrameClient {
   readonly socket: Socket;
-  /** Frames on streams, in words: `DATA 1 18 END_STREAM`, `RST_STREAM 1 2`. Those of the connection are left out, but for GOAWAY. */
+  /** Frames in words: `DATA 1 18 END_STREAM`, `RST_STREAM 1 2`; of the connection's only `GOAWAY code` and `GOAWAY_LAST id`. */
   readonly frames: string[] = [];
+  /** Resolves when the server has acknowledged our SETTINGS, and so has read what was sent before them. */
+  readonly settled: Promise<void>;
+  #settle = (): void => {};
+  /** Resolves when the connection is closed: with its last GOAWAY, or "closed" without one. */
+  readonly ended: Promise<string>;
   #bytes = Buffer.alloc(0);
   #waiting: (() => void)[] = [];
   #closed = false;
@@ -83,9 +88,15 @@ export class FrameClient {
     this.socket = connect({ port, host: "127.0.0.1", noDelay: true });
     this.socket.on("error", () => {});
     this.socket.on("data", (chunk: Buffer) => this.#read(chunk));
-    this.socket.on("close", () => {
-      this.#closed = true;
-      this.#wake();
+    this.settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      this.socket.on("close", () => {
+        this.#closed = true;
+        this.#wake();
+        resolve(this.frames.findLast((text) => text.startsWith("GOAWAY ")) ?? "closed");
+      });
     });
     t.after(() => this.socket.destroy());
   }
@@ -128,7 +139,11 @@ export class FrameClient {
   #note(type: number, flags: number, stream: number, payload: Buffer): void {
     const name = TYPES[type] ?? `TYPE_${type}`;
     if (name === "SETTINGS" && (flags & 1) === 0 && this.#opened) this.socket.write(frame("SETTINGS", 1, 0));
-    if (name === "GOAWAY") return void this.frames.push(`GOAWAY ${payload.readUInt32BE(4)}`);
+    if (name === "SETTINGS" && (flags & 1) !== 0) return this.#settle();
+    if (name === "GOAWAY") {
+      this.frames.push(`GOAWAY ${payload.readUInt32BE(4)}`, `GOAWAY_LAST ${payload.readUInt32BE(0)}`);
+      return;
+    }
     if (stream === 0) return;
     const end = (name === "DATA" || name === "HEADERS") && (flags & END_STREAM) !== 0 ? " END_STREAM" : "";
     const detail =

@@ -8,6 +8,7 @@ import { testEdge } from "../support/edge.ts";
 import { END_STREAM, FrameClient, PREFACE, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker, rawWorker } from "../support/workers.ts";
 
+/** A client that has sent these frames; the connection's own are left out of what it heard. */
 async function open(t: TestContext, env: Record<string, string>, ...frames: Buffer[]): Promise<FrameClient> {
   const { port } = await testEdge(t, env);
   const client = new FrameClient(t, port);
