@@ -44,10 +44,21 @@ const HOP_BY_HOP = new Set([
  * in `_` and `-` are one variable to CGI-like frameworks, so what is forged that way must not pass either.
  */
 function isWrittenByEdge(name: string): boolean {
+  // Most names begin with another letter, and need no closer look.
+  const first = name.charCodeAt(0);
+  if (first !== 0x78 && first !== 0x66 && first !== 0x76) return false;
   return /^(x[-_](auth|forwarded)[-_]|forwarded$|x[-_]real[-_]ip$|via$)/.test(name);
 }
 
 const USUALLY_HAS_BODY = new Set(["POST", "PUT", "PATCH"]);
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** What Connection declares to be of this connection only. HTTP/2 has no such field, so the common case costs nothing. */
+function namedInConnection(headers: HeaderList): ReadonlySet<string> {
+  if (find(headers, "connection") === undefined) return NOTHING;
+  return new Set(listMembers(headers, "connection").map((name) => name.toLowerCase()));
+}
 
 /** Fields that say how a message is framed: decided anew for each hop, never copied. */
 const FRAMING = new Set(["content-length", "host"]);
@@ -69,7 +80,7 @@ export interface WorkerHeaderOptions {
  * from and who sent it.
  */
 export function toWorker(head: RequestHead, peer: Peer, options: WorkerHeaderOptions): string[] {
-  const named = new Set(listMembers(head.headers, "connection").map((name) => name.toLowerCase()));
+  const named = namedInConnection(head.headers);
   const out = keepFields(
     head.headers,
     (name) => !HOP_BY_HOP.has(name) && !FRAMING.has(name) && !isWrittenByEdge(name) && !named.has(name),
@@ -91,7 +102,7 @@ export function toWorker(head: RequestHead, peer: Peer, options: WorkerHeaderOpt
 
 /** The fields a client gets back: all of the worker's but the hop-by-hop ones. */
 export function toClient(headers: HeaderList): string[] {
-  const named = new Set(listMembers(headers, "connection").map((name) => name.toLowerCase()));
+  const named = namedInConnection(headers);
   return keepFields(headers, (name) => !HOP_BY_HOP.has(name) && !named.has(name));
 }
 

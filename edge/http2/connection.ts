@@ -1,8 +1,9 @@
 import type { Socket } from "node:net";
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import { Counts, MAX_CONTINUATIONS } from "./counts.ts";
+import { Counts } from "./counts.ts";
 import { checkReply, checkRequest, checkTrailers } from "./fields.ts";
+import { ReceiveWindow } from "./flow.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { ErrorCode, Frame } from "./frame.ts";
 import {
@@ -11,7 +12,6 @@ import {
   DEFAULT_FRAME_BYTES,
   DEFAULT_WINDOW,
   FLAG,
-  LARGEST_FRAME_BYTES,
   LARGEST_WINDOW,
   SETTING,
   StreamError,
@@ -20,9 +20,10 @@ import {
   withoutPadding,
 } from "./frame.ts";
 import type { Decoded } from "./hpack/decoder.ts";
-import { Decoder } from "./hpack/decoder.ts";
 import { Encoder } from "./hpack/encoder.ts";
-import { HpackError } from "./hpack/error.ts";
+import type { HeaderBlock } from "./header-blocks.ts";
+import { HeaderBlocks } from "./header-blocks.ts";
+import { readSettings } from "./settings.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { Stream } from "./stream.ts";
 
@@ -45,27 +46,26 @@ export interface ConnectionOptions {
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;
 }
 
+/** Bytes below which a WINDOW_UPDATE counts as one that is sent to keep us busy. */
+const SMALL_UPDATE = 256;
+
 const NONE: HeaderList = [];
 
 /** One HTTP/2 connection, either role (RFC 9113). All state of its streams' protocol lives here; bodies live in the streams. */
 export class Connection {
-  readonly streamWindow: number;
   readonly streams = new Map<number, Stream>();
   readonly socket: Socket;
 
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
-  readonly #decoder: Decoder;
+  readonly #blocks: HeaderBlocks;
   readonly #encoder: Encoder;
   readonly #writer: FrameWriter;
-  readonly #counts = new Counts(() => performance.now());
+  readonly #counts: Counts;
+  readonly #window: ReceiveWindow;
   readonly #waiting = new Set<Stream>();
-  /** Header block under way: its stream, whether the stream ends with it, and its fragments. */
-  #block: { stream: number; end: boolean; fragments: Buffer[]; bytes: number } | undefined;
   #settled = false;
   #sendWindow = DEFAULT_WINDOW;
-  #receiveWindow: number;
-  #credit = 0;
   #initialSendWindow = DEFAULT_WINDOW;
   #maxStreamsOut = LARGEST_WINDOW;
   /** The highest stream id that the peer opened, or that we did. */
@@ -79,10 +79,10 @@ export class Connection {
   constructor(socket: Socket, options: ConnectionOptions) {
     this.socket = socket;
     this.#options = options;
-    this.streamWindow = options.streamWindow;
-    this.#receiveWindow = options.connectionWindow;
     this.#reader = new FrameReader(DEFAULT_FRAME_BYTES, (bytes, frame) => this.#onFrame(bytes, frame));
-    this.#decoder = new Decoder(TABLE_BYTES, options.maxHeadBytes);
+    this.#counts = new Counts(() => performance.now());
+    this.#blocks = new HeaderBlocks(TABLE_BYTES, options.maxHeadBytes, this.#counts);
+    this.#window = new ReceiveWindow(options.connectionWindow);
     this.#encoder = new Encoder({ maxTableBytes: TABLE_BYTES, huffman: options.role === "server" });
     this.#writer = new FrameWriter(socket, this.#encoder);
     socket.on("drain", () => this.#pumpAll());
@@ -91,9 +91,9 @@ export class Connection {
     this.#expectSoon("SETTINGS_TIMEOUT", "no SETTINGS in time");
   }
 
-  /** True when a stream may be opened (client role). */
+  /** True when a stream may be opened (client role): ids are 31 bits, and none comes twice. */
   get isOpen(): boolean {
-    return !this.#goingAway && !this.#dead;
+    return !this.#goingAway && !this.#dead && this.#nextOut < LARGEST_WINDOW;
   }
 
   get hasRoom(): boolean {
@@ -214,13 +214,7 @@ export class Connection {
   #onFrame(bytes: Buffer, frame: Frame): void {
     if (!this.#settled && frame.type !== TYPE.SETTINGS)
       throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come first");
-    // RFC 9113, section 6.10: nothing may come between the frames of a header block.
-    if (
-      this.#block !== undefined &&
-      (frame.type !== TYPE.CONTINUATION || frame.stream !== this.#block.stream)
-    ) {
-      throw new ConnectionError("PROTOCOL_ERROR", "a header block that is not finished");
-    }
+    this.#blocks.check(frame);
     try {
       this.#dispatch(bytes, frame);
     } catch (thrown) {
@@ -228,7 +222,7 @@ export class Connection {
       // Anything but an error of the protocol is a mistake of ours: it costs its stream, not the process.
       const { stream: id, code } =
         thrown instanceof StreamError ? thrown : new StreamError(frame.stream, "INTERNAL_ERROR", "");
-      this.#counts.spend("resets");
+      this.#spendReset();
       const stream = this.streams.get(id);
       if (stream === undefined) this.sendReset(id, code);
       else this.#resetBy(stream, code);
@@ -240,7 +234,7 @@ export class Connection {
       case TYPE.DATA:
         return this.#onData(bytes, frame);
       case TYPE.HEADERS:
-        return this.#onHeaders(bytes, frame);
+        return this.#onBlock(this.#blocks.headers(bytes, frame));
       case TYPE.PRIORITY:
         return this.#onPriority(frame);
       case TYPE.RST_STREAM:
@@ -256,7 +250,7 @@ export class Connection {
       case TYPE.WINDOW_UPDATE:
         return this.#onWindowUpdate(bytes, frame);
       case TYPE.CONTINUATION:
-        return this.#onContinuation(bytes, frame);
+        return this.#onBlock(this.#blocks.continuation(bytes, frame));
       default:
       // RFC 9113, section 5.5: what is unknown is ignored.
     }
@@ -272,9 +266,9 @@ export class Connection {
     // After a reset of ours the peer may go on for a while: that counts for the connection, and for nothing else.
     if (stream === undefined) return;
     if (stream.remoteEnded) throw new StreamError(stream.id, "STREAM_CLOSED", "DATA behind END_STREAM");
-    stream.receiveWindow -= counted;
-    if (stream.receiveWindow < 0)
+    if (!stream.window.take(counted)) {
       throw new StreamError(stream.id, "FLOW_CONTROL_ERROR", "more DATA than the window");
+    }
     if (counted > end - start) stream.consume(counted - (end - start));
     this.#countPromised(stream, end - start, ends);
     if (end > start) stream.onData(bytes.subarray(start, end));
@@ -292,56 +286,23 @@ export class Connection {
 
   /** The connection's window is given back at once: a stream that nobody reads must not hold up the others. */
   #takeConnectionWindow(bytes: number): void {
-    this.#receiveWindow -= bytes;
-    if (this.#receiveWindow < 0)
+    if (!this.#window.take(bytes)) {
       throw new ConnectionError("FLOW_CONTROL_ERROR", "more DATA than the connection's window");
-    this.#credit += bytes;
-    if (this.#credit * 2 < this.#options.connectionWindow) return;
-    this.sendWindowUpdate(0, this.#credit);
-    this.#receiveWindow += this.#credit;
-    this.#credit = 0;
-  }
-
-  #onHeaders(bytes: Buffer, frame: Frame): void {
-    if (frame.stream === 0) throw new ConnectionError("PROTOCOL_ERROR", "HEADERS on stream 0");
-    const payload = withoutPadding(bytes, frame);
-    const skip = (frame.flags & FLAG.PRIORITY) === 0 ? 0 : 5;
-    const start = payload.start + skip;
-    if (start > payload.end)
-      throw new ConnectionError("FRAME_SIZE_ERROR", "HEADERS too short for its priority");
-    const end = (frame.flags & FLAG.END_STREAM) !== 0;
-    if ((frame.flags & FLAG.END_HEADERS) !== 0)
-      return this.#onBlock(frame.stream, bytes, start, payload.end, end);
-    const fragment = bytes.subarray(start, payload.end);
-    this.#block = { stream: frame.stream, end, fragments: [fragment], bytes: fragment.length };
-    this.#expectSoon("ENHANCE_YOUR_CALM", "a header block that does not end");
-  }
-
-  #onContinuation(bytes: Buffer, frame: Frame): void {
-    const block = this.#block;
-    if (block === undefined) throw new ConnectionError("PROTOCOL_ERROR", "CONTINUATION without HEADERS");
-    if (frame.start === frame.end) this.#counts.spend("empty");
-    block.fragments.push(bytes.subarray(frame.start, frame.end));
-    block.bytes += frame.end - frame.start;
-    // CVE-2024-27316. Compressed bytes are never more than a few beyond what they stand for.
-    if (block.fragments.length > MAX_CONTINUATIONS || block.bytes > this.#options.maxHeadBytes * 2) {
-      throw new ConnectionError("ENHANCE_YOUR_CALM", "too_many_continuations");
     }
-    if ((frame.flags & FLAG.END_HEADERS) === 0) return;
-    this.#block = undefined;
-    clearTimeout(this.#timer);
-    const whole = Buffer.concat(block.fragments, block.bytes);
-    this.#onBlock(block.stream, whole, 0, whole.length, block.end);
+    const told = this.#window.give(bytes);
+    if (told > 0) this.#writer.windowUpdate(0, told);
   }
 
-  #onBlock(id: number, bytes: Buffer, start: number, stop: number, end: boolean): void {
-    const head = this.#decode(bytes, start, stop);
+  #onBlock(block: HeaderBlock | undefined): void {
+    if (block === undefined) return this.#expectSoon("ENHANCE_YOUR_CALM", "a header block that does not end");
+    if (this.#settled) clearTimeout(this.#timer);
+    const { stream: id, head, end } = block;
     const stream = this.streams.get(id);
     if (stream !== undefined) return this.#onMoreHeaders(stream, head, end);
     if (this.#options.role === "client") return this.#checkNotIdle(id);
     // RFC 9113, section 5.1.1: clients use odd ids, and each is higher than the last.
     if (id % 2 === 0) throw new ConnectionError("PROTOCOL_ERROR", "an even stream id");
-    if (id <= this.#lastIn) return this.#counts.spend("resets");
+    if (id <= this.#lastIn) return this.#spendReset();
     this.#lastIn = id;
     if (this.#goingAway && this.#goawayAnswered) return;
     if (this.streams.size >= this.#options.maxStreams)
@@ -352,15 +313,6 @@ export class Connection {
     this.#promise(opened, head.fields, end);
     if (end) opened.onEnd(NONE);
     this.#options.onRequest?.(opened, head, end);
-  }
-
-  #decode(bytes: Buffer, start: number, stop: number): Decoded {
-    try {
-      return this.#decoder.decode(bytes, start, stop);
-    } catch (thrown) {
-      if (!(thrown instanceof HpackError)) throw thrown;
-      throw new ConnectionError("COMPRESSION_ERROR", thrown.message);
-    }
   }
 
   #promise(stream: Stream, fields: HeaderList, end: boolean): void {
@@ -413,54 +365,33 @@ export class Connection {
     if (frame.end - frame.start !== 4)
       throw new ConnectionError("FRAME_SIZE_ERROR", "RST_STREAM must have 4 bytes");
     const stream = this.#known(frame);
-    this.#counts.spend("resets");
+    this.#spendReset();
     stream?.onReset(bytes.readUInt32BE(frame.start));
   }
 
-  #onSettings(bytes: Buffer, { flags, stream, start, end }: Frame): void {
-    if (stream !== 0) throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS on a stream");
-    const isAck = (flags & FLAG.ACK) !== 0;
-    if (isAck ? start !== end : (end - start) % 6 !== 0)
-      throw new ConnectionError("FRAME_SIZE_ERROR", "SETTINGS of a wrong length");
-    if (!this.#settled && isAck)
-      throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come before its ACK");
-    const first = !this.#settled;
-    this.#settled = true;
-    if (first) clearTimeout(this.#timer);
-    if (isAck) return;
+  #onSettings(bytes: Buffer, frame: Frame): void {
+    const settings = readSettings(bytes, frame);
+    if (settings === undefined) {
+      if (!this.#settled) throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come before its ACK");
+      return;
+    }
     this.#counts.spend("answers");
-    for (let at = start; at < end; at += 6)
-      this.#applySetting(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2));
+    if (settings.tableBytes !== undefined) this.#encoder.allow(settings.tableBytes);
+    if (settings.maxStreams !== undefined) this.#maxStreamsOut = settings.maxStreams;
+    if (settings.windowBytes !== undefined) this.#applyWindow(settings.windowBytes);
     this.#writer.settingsAck();
-    if (first) this.#options.onState?.("ready");
+    if (!this.#settled) this.#onFirstSettings();
     this.#pumpAll();
   }
 
-  #applySetting(id: number, value: number): void {
-    switch (id) {
-      case SETTING.HEADER_TABLE_SIZE:
-        return this.#encoder.allow(value);
-      case SETTING.ENABLE_PUSH:
-        if (value > 1) throw new ConnectionError("PROTOCOL_ERROR", "ENABLE_PUSH must be 0 or 1");
-        return;
-      case SETTING.MAX_CONCURRENT_STREAMS:
-        this.#maxStreamsOut = value;
-        return;
-      case SETTING.INITIAL_WINDOW_SIZE:
-        return this.#applyWindow(value);
-      case SETTING.MAX_FRAME_SIZE:
-        if (value < DEFAULT_FRAME_BYTES || value > LARGEST_FRAME_BYTES)
-          throw new ConnectionError("PROTOCOL_ERROR", "MAX_FRAME_SIZE out of range");
-        // Frames of ours stay at the default: larger ones only keep other streams waiting.
-        return;
-      default:
-    }
+  #onFirstSettings(): void {
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#options.onState?.("ready");
   }
 
   /** RFC 9113, section 6.9.2: it changes the windows of all streams, even to below zero. */
   #applyWindow(value: number): void {
-    if (value > LARGEST_WINDOW)
-      throw new ConnectionError("FLOW_CONTROL_ERROR", "INITIAL_WINDOW_SIZE out of range");
     const change = value - this.#initialSendWindow;
     this.#initialSendWindow = value;
     for (const stream of this.streams.values()) {
@@ -505,7 +436,8 @@ export class Connection {
     if (frame.end - frame.start !== 4)
       throw new ConnectionError("FRAME_SIZE_ERROR", "WINDOW_UPDATE must have 4 bytes");
     const bytesMore = readUInt31(bytes, frame.start);
-    this.#counts.spend("updates");
+    // By the byte they are an attack; by the kilobyte they are what a reader of a large reply sends.
+    if (bytesMore < SMALL_UPDATE) this.#counts.spend("updates");
     if (frame.stream === 0) {
       if (bytesMore === 0) throw new ConnectionError("PROTOCOL_ERROR", "a WINDOW_UPDATE of nothing");
       this.#sendWindow += bytesMore;
@@ -520,6 +452,11 @@ export class Connection {
     if (stream.sendWindow > LARGEST_WINDOW)
       throw new StreamError(stream.id, "FLOW_CONTROL_ERROR", "a window beyond its maximum");
     if (stream.hasQueue) stream.pump();
+  }
+
+  /** A worker may refuse what it likes; a client that makes us work for nothing may do so only so often. */
+  #spendReset(): void {
+    if (this.#options.role === "server") this.#counts.spend("resets");
   }
 
   /** The stream of a frame; undefined when it is closed. Throws for one that was never opened (RFC 9113, section 5.1). */
@@ -538,8 +475,7 @@ export class Connection {
   }
 
   #newStream(id: number): Stream {
-    const windows = { send: this.#initialSendWindow, receive: this.streamWindow };
-    const stream = new Stream(this, id, windows, this.#options.abortedBy);
+    const stream = new Stream(this, id, this.#initialSendWindow, this.#options);
     this.streams.set(id, stream);
     return stream;
   }

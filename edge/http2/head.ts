@@ -1,5 +1,6 @@
 import { EdgeError } from "../errors.ts";
 import type { RequestHead } from "../exchange.ts";
+import { findAll, withoutFields } from "../headers.ts";
 
 /** The head of a request on one HTTP/2 stream, from node:http2's flat list (names are lower-case by RFC 9113, section 8.2). */
 export function readHead(raw: readonly string[], endStream: boolean): RequestHead {
@@ -28,13 +29,8 @@ export function readHead(raw: readonly string[], endStream: boolean): RequestHea
 
 /** RFC 9113, section 8.2.3: cookie crumbs are put together before they go where HTTP/1.1 may be spoken. */
 function joinCookies(headers: string[]): string[] {
-  const crumbs: string[] = [];
-  const out: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i] === "cookie") crumbs.push(headers[i + 1] ?? "");
-    else out.push(headers[i] ?? "", headers[i + 1] ?? "");
-  }
-  return crumbs.length < 2 ? headers : [...out, "cookie", crumbs.join("; ")];
+  const crumbs = findAll(headers, "cookie");
+  return crumbs.length < 2 ? headers : [...withoutFields(headers, "cookie"), "cookie", crumbs.join("; ")];
 }
 
 /** What is wrong with a request head that HTTP/2's own rules let through; undefined when nothing is. */

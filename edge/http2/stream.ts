@@ -1,6 +1,7 @@
 import type { EdgeError } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Incoming, Outgoing } from "../exchange.ts";
 import type { Connection } from "./connection.ts";
+import { ReceiveWindow } from "./flow.ts";
 import type { ErrorCode } from "./frame.ts";
 
 /** What a stream tells beyond its body. */
@@ -37,8 +38,8 @@ export class Stream implements Incoming, Outgoing {
   headSeen = false;
   /** Bytes the peer lets us send. */
   sendWindow: number;
-  /** Bytes we let the peer send. */
-  receiveWindow: number;
+  /** What the peer may send. */
+  readonly window: ReceiveWindow;
   /** Bytes that the request's content-length still promises (RFC 9113, section 8.1.1). */
   promised: number | undefined;
 
@@ -51,8 +52,6 @@ export class Stream implements Incoming, Outgoing {
   #endDelivered = false;
   #aborted: EdgeError | undefined;
   #discarding = false;
-  /** Credit that has not been told to the peer yet. */
-  #credit = 0;
   #queue: Buffer[] = [];
   #queueAt = 0;
   #trailersOut: HeaderList | undefined;
@@ -61,13 +60,16 @@ export class Stream implements Incoming, Outgoing {
   constructor(
     connection: Connection,
     id: number,
-    windows: { send: number; receive: number },
-    abortedBy: (code: number) => EdgeError,
+    sendWindow: number,
+    {
+      streamWindow,
+      abortedBy,
+    }: { readonly streamWindow: number; readonly abortedBy: (code: number) => EdgeError },
   ) {
     this.#connection = connection;
     this.id = id;
-    this.sendWindow = windows.send;
-    this.receiveWindow = windows.receive;
+    this.sendWindow = sendWindow;
+    this.window = new ReceiveWindow(streamWindow);
     this.#abortedBy = abortedBy;
   }
 
@@ -87,11 +89,8 @@ export class Stream implements Incoming, Outgoing {
   /** Gives credit back to the peer, in pieces worth a frame. */
   consume(bytes: number): void {
     if (bytes === 0 || this.remoteEnded || this.isClosed) return;
-    this.#credit += bytes;
-    if (this.#credit * 2 < this.#connection.streamWindow) return;
-    this.#connection.sendWindowUpdate(this.id, this.#credit);
-    this.receiveWindow += this.#credit;
-    this.#credit = 0;
+    const told = this.window.give(bytes);
+    if (told > 0) this.#connection.sendWindowUpdate(this.id, told);
   }
 
   /** Throws away what the peer still sends. */

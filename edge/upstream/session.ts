@@ -95,7 +95,12 @@ export class Http2Upstream {
 
   #connection(): Promise<Connection> {
     const state = this.#state;
-    if (state.name === "ready") return Promise.resolve(state.connection);
+    if (state.name === "ready") {
+      if (state.connection.isOpen) return Promise.resolve(state.connection);
+      // It has said GOAWAY, or its stream ids are used up: what runs on it finishes there.
+      state.connection.drain();
+      return this.#connect();
+    }
     return state.name === "connecting" ? state.ready : this.#connect();
   }
 

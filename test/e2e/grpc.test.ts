@@ -453,6 +453,20 @@ for (const version of ["v1", "v1alpha"]) {
   });
 }
 
+test("a worker that refuses 1,500 calls in a row keeps its connection: only clients are counted", async (t) => {
+  const sessions = new Set<unknown>();
+  const { port } = await withWorker(t, (stream) => {
+    sessions.add(stream.session);
+    stream.close(2);
+  });
+  const session = http2Client(t, port);
+  for (let i = 0; i < 15; i++) {
+    const replies = await Promise.all(Array.from({ length: 100 }, () => h2(session, GRPC, message())));
+    for (const reply of replies) assert.equal(reply.headers["grpc-status"], "14");
+  }
+  assert.equal(sessions.size, 1);
+});
+
 test("two gRPC workers share the calls", async (t) => {
   const hits = [0, 0];
   const workers = await Promise.all(

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ReceiveWindow } from "../../edge/http2/flow.ts";
+
+test("a window takes what it has, and no byte more", () => {
+  const window = new ReceiveWindow(100);
+  assert.equal(window.take(60), true);
+  assert.equal(window.take(40), true);
+  assert.equal(window.take(1), false);
+});
+
+test("credit is told once it is half a window, all of it together", () => {
+  const window = new ReceiveWindow(100);
+  window.take(100);
+  assert.deepEqual([window.give(30), window.give(19), window.give(1), window.give(49)], [0, 0, 50, 0]);
+});
+
+test("what was told may be sent again, what was only given back may not", () => {
+  const window = new ReceiveWindow(100);
+  window.take(100);
+  window.give(49);
+  assert.equal(window.take(1), false);
+  const other = new ReceiveWindow(100);
+  other.take(100);
+  other.give(60);
+  assert.equal(other.take(60), true);
+  assert.equal(other.take(1), false);
+});
