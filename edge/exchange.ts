@@ -16,6 +16,8 @@ export interface RequestHead {
   readonly headers: HeaderList;
   /** False when the head says that no body follows. */
   readonly hasBody: boolean;
+  /** Names of fields that no hop may put into a compression table (RFC 7541, section 7.1.3). */
+  readonly neverIndexed?: readonly string[];
 }
 
 /** The two ends of the client's connection. */

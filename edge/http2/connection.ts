@@ -73,6 +73,8 @@ export class Connection {
   #nextOut = 1;
   #goingAway = false;
   #goawayAnswered = false;
+  /** The peer said GOAWAY: a client may still open streams of its own, but once it has none, it is done. */
+  #peerLeaves = false;
   #dead = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -101,10 +103,10 @@ export class Connection {
   }
 
   /** Opens a stream (client role). */
-  open(fields: HeaderList): Stream {
+  open(fields: HeaderList, neverIndexed: readonly string[]): Stream {
     const stream = this.#newStream(this.#nextOut);
     this.#nextOut += 2;
-    stream.sendHead(fields, false);
+    stream.sendHead(fields, false, neverIndexed);
     return stream;
   }
 
@@ -164,8 +166,8 @@ export class Connection {
 
   // === sending
 
-  sendHeaders(id: number, fields: HeaderList, end: boolean): void {
-    this.#writer.headers(id, fields, end);
+  sendHeaders(id: number, fields: HeaderList, end: boolean, neverIndexed: readonly string[]): void {
+    this.#writer.headers(id, fields, end, neverIndexed);
   }
 
   /** Sends what may be sent of a chunk from `at` on; answers how many bytes that was. */
@@ -422,10 +424,10 @@ export class Connection {
     if (stream !== 0) throw new ConnectionError("PROTOCOL_ERROR", "GOAWAY on a stream");
     if (end - start < 8) throw new ConnectionError("FRAME_SIZE_ERROR", "GOAWAY must have 8 bytes");
     const last = readUInt31(bytes, start);
-    this.#goingAway = true;
-    this.#goawayAnswered = true;
-    this.#options.onState?.("goaway");
+    this.#peerLeaves = true;
     if (this.#options.role === "client") {
+      this.#goingAway = true;
+      this.#options.onState?.("goaway");
       // RFC 9113, section 6.8: what is beyond was not processed.
       for (const opened of this.streams.values()) if (opened.id > last) opened.onReset(CODE.REFUSED_STREAM);
     }
@@ -487,7 +489,7 @@ export class Connection {
   }
 
   #endIfIdle(): void {
-    if (!this.#goingAway || this.streams.size > 0 || this.#dead) return;
+    if (!(this.#goingAway || this.#peerLeaves) || this.streams.size > 0 || this.#dead) return;
     this.#dead = true;
     this.#writer.flush();
     this.socket.end();

@@ -5,7 +5,7 @@ import { CODE, DEFAULT_FRAME_BYTES, FLAG, HEAD_BYTES, TYPE, writeHead, writeUInt
 import { Encoder } from "./hpack/encoder.ts";
 import { Output } from "./output.ts";
 
-const NONE: HeaderList = [];
+const NONE: readonly string[] = [];
 
 /**
  * Writes frames into a connection's output, each in place (RFC 9113, section 6). It knows no state but HPACK's.
@@ -33,11 +33,11 @@ export class FrameWriter {
     this.#output.flush();
   }
 
-  headers(id: number, fields: HeaderList, end: boolean): void {
+  headers(id: number, fields: HeaderList, end: boolean, neverIndexed: readonly string[] = NONE): void {
     const out = this.#output;
     out.reserve(HEAD_BYTES + Encoder.most(fields));
     const start = out.length + HEAD_BYTES;
-    const stop = this.#encoder.encode(fields, NONE, out.buffer, start);
+    const stop = this.#encoder.encode(fields, neverIndexed, out.buffer, start);
     const flags = end ? FLAG.END_STREAM : 0;
     if (stop - start > DEFAULT_FRAME_BYTES)
       return this.#largeHeaders(id, Buffer.from(out.buffer.subarray(start, stop)), flags);

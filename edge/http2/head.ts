@@ -3,7 +3,11 @@ import type { RequestHead } from "../exchange.ts";
 import { findAll, withoutFields } from "../headers.ts";
 
 /** The head of a request on one HTTP/2 stream, from node:http2's flat list (names are lower-case by RFC 9113, section 8.2). */
-export function readHead(raw: readonly string[], endStream: boolean): RequestHead {
+export function readHead(
+  raw: readonly string[],
+  endStream: boolean,
+  neverIndexed: readonly string[],
+): RequestHead {
   const pseudo: Record<string, string> = {};
   const headers: string[] = [];
   let host: string | undefined;
@@ -24,6 +28,7 @@ export function readHead(raw: readonly string[], endStream: boolean): RequestHea
     protocol: protocol?.toLowerCase() === "websocket" ? "websocket" : protocol,
     headers: joinCookies(headers),
     hasBody: !endStream,
+    neverIndexed,
   };
 }
 

@@ -18,8 +18,8 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
 
   const serve = (socket: Socket): Connection => {
     const peer = peerOf(socket);
-    const onRequest = (stream: Stream, { fields, tooLarge }: Decoded, end: boolean): void => {
-      const head = readHead(fields, end);
+    const onRequest = (stream: Stream, { fields, neverIndexed, tooLarge }: Decoded, end: boolean): void => {
+      const head = readHead(fields, end, neverIndexed);
       const exchange = new Http2Exchange(stream, head, peer);
       const refused = tooLarge ? new EdgeError("head_too_large") : checkHead(head);
       if (refused === undefined) handle(exchange);

@@ -101,9 +101,9 @@ export class Stream implements Incoming, Outgoing {
     this.consume(bytes);
   }
 
-  sendHead(fields: HeaderList, end: boolean): void {
+  sendHead(fields: HeaderList, end: boolean, neverIndexed: readonly string[] = EMPTY): void {
     if (this.isClosed || this.localEnded) return;
-    this.#connection.sendHeaders(this.id, fields, end);
+    this.#connection.sendHeaders(this.id, fields, end, neverIndexed);
     if (end) this.#endLocal();
   }
 

@@ -17,7 +17,7 @@ export async function forwardGrpc(forward: Forward<Http2Upstream>): Promise<void
   // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
   await within(deadline, upstream.ready());
   if (exchange.gone) throw new EdgeError("client_gone");
-  const stream = upstream.open(requestHeaders(forward, deadline), call);
+  const stream = upstream.open(requestHeaders(forward, deadline), exchange.head.neverIndexed ?? [], call);
   call.start(stream, deadline);
   return call.done;
 }

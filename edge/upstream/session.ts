@@ -62,10 +62,11 @@ export class Http2Upstream {
   }
 
   /** Sends a request head and starts to listen for its reply. Call `ready` first. */
-  open(fields: HeaderList, receiver: ReplyReceiver): UpstreamStream {
+  open(fields: HeaderList, neverIndexed: readonly string[], receiver: ReplyReceiver): UpstreamStream {
     const state = this.#state;
-    if (state.name !== "ready") throw new EdgeError("upstream_reset");
-    const stream = state.connection.open(fields);
+    // It ended between `ready` and now: nothing was sent.
+    if (state.name !== "ready") throw new EdgeError("upstream_refused");
+    const stream = state.connection.open(fields, neverIndexed);
     stream.events = {
       head(all, end) {
         const status = Number(all[1]);

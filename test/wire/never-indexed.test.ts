@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FrameReader } from "../../edge/http2/frame-reader.ts";
+import { Decoder } from "../../edge/http2/hpack/decoder.ts";
+import { testEdge } from "../support/edge.ts";
+import { FrameClient, PREFACE, fields, frame } from "../support/frames.ts";
+import { rawWorker } from "../support/workers.ts";
+
+/** A field as one that must never be indexed (RFC 7541, section 6.2.3). */
+function never(name: string, value: string): Buffer {
+  const literal = fields([name, value]);
+  literal[0] = 0x10;
+  return literal;
+}
+
+test("a field that must never be indexed goes to the worker as one, each time (RFC 7541, section 7.1.3)", async (t) => {
+  const heads: { fields: string[]; neverIndexed: readonly string[] }[] = [];
+  const two = Promise.withResolvers<void>();
+  const decoder = new Decoder(4096, 65_536);
+  const reader = new FrameReader(16_384, (bytes, { type, start, end }) => {
+    if (type !== 1) return;
+    heads.push(decoder.decode(bytes, start, end));
+    if (heads.length === 2) two.resolve();
+  });
+  let read = PREFACE.length;
+  const worker = await rawWorker(t, (socket, text) => {
+    if (read === PREFACE.length) socket.write(frame("SETTINGS", 0, 0));
+    reader.push(Buffer.from(text.slice(read), "latin1"));
+    read = text.length;
+  });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const client = new FrameClient(t, port);
+  const head = fields(
+    [":method", "POST"],
+    [":scheme", "http"],
+    [":path", "/Echo/Ping"],
+    [":authority", "a"],
+    ["content-type", "application/grpc"],
+  );
+  const block = Buffer.concat([head, never("x-secret", "s3cr3t"), fields(["x-plain", "p"])]);
+  client.open(frame("HEADERS", 4, 1, block), frame("HEADERS", 4, 3, block));
+  await two.promise;
+  for (const { fields: seen, neverIndexed } of heads) {
+    assert.equal(seen[seen.indexOf("x-secret") + 1], "s3cr3t");
+    assert.deepEqual(neverIndexed, ["x-secret"]);
+  }
+});
