@@ -15,10 +15,13 @@ export class Output {
   length = 0;
 
   readonly #socket: Socket;
+  readonly #later: (flush: () => void) => void;
   #scheduled = false;
 
-  constructor(socket: Socket) {
+  /** `later` calls back when it is time to write: at the end of this read event, or of this turn of the event loop. */
+  constructor(socket: Socket, later: (flush: () => void) => void) {
     this.#socket = socket;
+    this.#later = later;
   }
 
   /** True when the peer does not read what it has been sent. */
@@ -31,7 +34,7 @@ export class Output {
     if (this.length + bytes > this.buffer.length) this.#grow(bytes);
     if (this.#scheduled) return;
     this.#scheduled = true;
-    process.nextTick(this.flush);
+    this.#later(this.flush);
   }
 
   readonly flush = (): void => {
