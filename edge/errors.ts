@@ -124,7 +124,7 @@ export function whyNotListening(thrown: unknown): string | undefined {
   return code === "EACCES" ? "may not be opened by this user" : undefined;
 }
 
-export function nodeCode(thrown: unknown): string {
+function nodeCode(thrown: unknown): string {
   if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
   return typeof thrown.code === "string" ? thrown.code : "";
 }

@@ -98,9 +98,3 @@ export interface ProtocolServer {
 
 /** What a protocol server calls for each request. */
 export type Handler = (exchange: Exchange) => void;
-
-/** Hands what `from` receives to `to`, and credit the other way. `abort` hears of a sender that left. */
-export function relay(from: Incoming, to: Outgoing, abort: (error: EdgeError) => void): void {
-  to.onSent = (bytes) => from.consume(bytes);
-  from.receive({ data: (chunk) => to.write(chunk), end: (trailers) => to.end(trailers), abort });
-}

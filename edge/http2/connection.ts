@@ -40,7 +40,7 @@ export interface ConnectionOptions {
   /** Milliseconds that the first SETTINGS, and a header block that has begun, may take. */
   readonly headMs: number;
   readonly abortedBy: (code: number) => EdgeError;
-  /** A request has come (server role). `malformed` is set when it must not be served. */
+  /** A request has come (server role). One whose head is `tooLarge` is incomplete and must not be served. */
   readonly onRequest?: (stream: Stream, head: Decoded, end: boolean) => void;
   /** The peer's first SETTINGS are there (client role), or it said GOAWAY, or the connection is gone. */
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;

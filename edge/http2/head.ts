@@ -2,7 +2,7 @@ import { EdgeError } from "../errors.ts";
 import type { RequestHead } from "../exchange.ts";
 import { findAll, withoutFields } from "../headers.ts";
 
-/** The head of a request on one HTTP/2 stream, from node:http2's flat list (names are lower-case by RFC 9113, section 8.2). */
+/** The head of a request on one HTTP/2 stream, from its decoded fields (names are lower-case by RFC 9113, section 8.2). */
 export function readHead(
   raw: readonly string[],
   endStream: boolean,

@@ -3,7 +3,7 @@ import proxy from "http2-proxy";
 import { BEARER_PROTOCOL } from "../auth/bearer.ts";
 import { EdgeError, fromUpstream } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
-import { find, findAll, listMembers, toClient } from "../headers.ts";
+import { find, findAll, listMembers, toClient, withoutFields } from "../headers.ts";
 import { webSocketAccept } from "../http1/upgrade.ts";
 import type { HttpUpstream, WorkerReply } from "../upstream/http-request.ts";
 import { UpstreamRequest } from "../upstream/http-request.ts";
@@ -106,11 +106,7 @@ function handshakeHeaders(
   const real = offered.filter((name) => !name.startsWith(BEARER_PROTOCOL));
   if (real.length > 0) out.push("sec-websocket-protocol", real.join(", "));
   if (find(headers, "sec-websocket-version") === undefined) out.push("sec-websocket-version", "13");
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] ?? "";
-    if (name !== "sec-websocket-key" && name !== "sec-websocket-protocol")
-      out.push(name, headers[i + 1] ?? "");
-  }
+  out.push(...withoutFields(headers, "sec-websocket-key", "sec-websocket-protocol"));
   return out;
 }
 
@@ -130,8 +126,5 @@ function checkAnswer(headers: HeaderList, key: string, offered: readonly string[
 
 /** Each hop has its own key, so the worker's proof ends here. */
 function acceptHeaders(headers: HeaderList): string[] {
-  const kept = toClient(headers);
-  const at = kept.indexOf("sec-websocket-accept");
-  if (at !== -1) kept.splice(at, 2);
-  return kept;
+  return withoutFields(toClient(headers), "sec-websocket-accept");
 }
