@@ -1,14 +1,23 @@
 import { EdgeError, toEdgeError } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
-import type { Caller } from "./headers.ts";
+import type { Caller, Exchange, HeaderList } from "./exchange.ts";
 import { toWorker } from "./headers.ts";
 import type { Log } from "./log.ts";
 import type { Forward } from "./proxy/forward.ts";
 import { untilReachable } from "./upstream/health.ts";
 import type { Endpoint, Lease, Pool } from "./upstream/pool.ts";
 
-/** Gets one protocol's exchanges to one of its workers; answers the worker's name. `started` is on performance.now()'s clock. */
-export type Carry = (exchange: Exchange, caller: Caller | undefined, started: number) => Promise<string>;
+/** An exchange that is to get to a worker. */
+export interface Passenger {
+  readonly exchange: Exchange;
+  readonly caller: Caller | undefined;
+  /** When it began, on performance.now()'s clock. */
+  readonly started: number;
+  /** Called once: how it ended, and the worker's name where it got to one. */
+  settled(error: EdgeError | undefined, worker: string | undefined): void;
+}
+
+/** Gets one protocol's exchanges to one of its workers. */
+export type Carry = (passenger: Passenger) => void;
 
 export interface CarryOptions {
   readonly trustedHops: number;
@@ -18,36 +27,88 @@ export interface CarryOptions {
   readonly stopping: AbortSignal;
 }
 
-/**
- * Leases a worker and forwards to it. One that cannot be reached has seen nothing of the request, so the next is tried,
- * and that one is left out until it accepts connections again.
- */
+/** Leases a worker and forwards to it. */
 export function createCarry<C>(
   pool: Pool<C>,
-  forward: (forward: Forward<C>) => Promise<void>,
+  forward: (forward: Forward<C>) => void,
   options: CarryOptions,
 ): Carry {
-  return async (exchange, caller, started) => {
-    const headers = toWorker(exchange.head, exchange.peer, { caller, trustedHops: options.trustedHops });
-    let tried: Set<Endpoint<C>> | undefined;
-    let last: EdgeError | undefined;
-    for (let lease: Lease<C> | undefined; (lease = pool.lease(tried)) !== undefined;) {
-      const { endpoint } = lease;
-      try {
-        await forward({ exchange, upstream: endpoint.connection, headers, started });
-        return endpoint.address.name;
-      } catch (thrown) {
-        const error = toEdgeError(thrown);
-        if (!error.row.retry) throw error;
-        last = error;
-        (tried ??= new Set()).add(endpoint);
-        void leaveOut(endpoint, options);
-      } finally {
-        lease.release();
-      }
+  return (passenger) => new Carriage(passenger, pool, forward, options).next();
+}
+
+/**
+ * One exchange's way to one worker, or to several: one that cannot be reached has seen nothing of the request, so the next is
+ * tried, and that one is left out until it accepts connections again.
+ */
+class Carriage<C> implements Forward<C> {
+  readonly exchange: Exchange;
+  readonly headers: HeaderList;
+  readonly started: number;
+
+  readonly #passenger: Passenger;
+  readonly #pool: Pool<C>;
+  readonly #forward: (forward: Forward<C>) => void;
+  readonly #options: CarryOptions;
+  #lease: Lease<C> | undefined;
+  #tried: Set<Endpoint<C>> | undefined;
+  #last: EdgeError | undefined;
+
+  constructor(
+    passenger: Passenger,
+    pool: Pool<C>,
+    forward: (forward: Forward<C>) => void,
+    options: CarryOptions,
+  ) {
+    this.exchange = passenger.exchange;
+    this.started = passenger.started;
+    this.headers = workerHeaders(passenger, options.trustedHops);
+    this.#passenger = passenger;
+    this.#pool = pool;
+    this.#forward = forward;
+    this.#options = options;
+  }
+
+  get upstream(): C {
+    if (this.#lease === undefined) throw new Error("there is no lease");
+    return this.#lease.endpoint.connection;
+  }
+
+  next(): void {
+    this.#lease = this.#pool.lease(this.#tried);
+    if (this.#lease === undefined)
+      return this.#passenger.settled(this.#last ?? new EdgeError("no_upstream"), undefined);
+    try {
+      this.#forward(this);
+    } catch (thrown) {
+      this.done(toEdgeError(thrown));
     }
-    throw last ?? new EdgeError("no_upstream");
-  };
+  }
+
+  done(error: EdgeError | undefined): void {
+    const lease = this.#lease;
+    if (lease === undefined) return;
+    this.#lease = undefined;
+    lease.release();
+    const { endpoint } = lease;
+    if (error === undefined || !error.row.retry)
+      return this.#passenger.settled(error, error === undefined ? endpoint.address.name : undefined);
+    this.#last = error;
+    (this.#tried ??= new Set()).add(endpoint);
+    void leaveOut(endpoint, this.#options);
+    this.next();
+  }
+}
+
+function workerHeaders({ exchange, caller }: Passenger, trustedHops: number): HeaderList {
+  const { head, peer } = exchange;
+  const { memo } = head;
+  if (memo?.toWorker !== undefined && memo.caller === caller) return memo.toWorker;
+  const headers = toWorker(head, peer, { caller, trustedHops });
+  if (memo !== undefined) {
+    memo.caller = caller;
+    memo.toWorker = headers;
+  }
+  return headers;
 }
 
 async function leaveOut(

@@ -4,12 +4,13 @@ import { startAdmin } from "./admin.ts";
 import type { CarryOptions } from "./carry.ts";
 import { createCarry } from "./carry.ts";
 import type { Config } from "./config.ts";
-import { EdgeError } from "./errors.ts";
+import { EdgeError, toEdgeError } from "./errors.ts";
 import type { HandleDeps } from "./handle.ts";
 import { handle } from "./handle.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import type { Address } from "./parse.ts";
+import type { Forward } from "./proxy/forward.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { forwardHttp } from "./proxy/http.ts";
 import type { Tunnel } from "./proxy/tunnel.ts";
@@ -59,20 +60,18 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
   const deps: HandleDeps = {
     authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
     carry: {
-      http: createCarry(http, forwardHttp, options),
+      http: createCarry(http, settling(forwardHttp), options),
       grpc: createCarry(grpc, forwardGrpc, options),
       websocket: createCarry(
         ws,
-        (forward) => forwardWebSocket(forward, { tunnels, handshakeMs, opened }),
+        settling((forward) => forwardWebSocket(forward, { tunnels, handshakeMs, opened })),
         options,
       ),
     },
     lifecycle,
     log,
   };
-  const server = createEdgeServer(config, (exchange) => {
-    handle(exchange, deps).catch((thrown: unknown) => log.error({ error: thrown }, "unexpected error"));
-  });
+  const server = createEdgeServer(config, (exchange) => handle(exchange, deps));
   const upstreams = (): Record<string, EndpointView[]> => ({
     http: http.endpoints.map(view),
     grpc: grpc.endpoints.map(view),
@@ -112,6 +111,16 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
     destroy();
     throw thrown;
   }
+}
+
+/** A forwarder that answers with a promise, as one that calls back. */
+function settling<C>(forward: (forward: Forward<C>) => Promise<void>): (forward: Forward<C>) => void {
+  return (given) => {
+    forward(given).then(
+      () => given.done(undefined),
+      (thrown: unknown) => given.done(toEdgeError(thrown)),
+    );
+  };
 }
 
 function makePool<C extends { close(): void }>(

@@ -4,6 +4,28 @@ import type { EdgeError } from "./errors.ts";
 /** Header fields as a flat `[name, value, name, value, …]` list: order and repetition survive, names are lower-case. */
 export type HeaderList = readonly string[];
 
+export type Route = "http" | "grpc" | "grpc-web" | "websocket";
+
+/** Who a verified token belongs to. */
+export interface Caller {
+  readonly email: string;
+  readonly subject: string;
+}
+
+/**
+ * What was worked out from a request head. A client whose header block comes again (HTTP/2) gets the same head again, and so
+ * nothing is worked out twice. Each slot is its writer's alone; all of it is true for one connection only.
+ */
+export class HeadMemo {
+  route: Route | undefined;
+  token: string | undefined;
+  /** The fields a worker gets, for this caller. */
+  caller: Caller | undefined;
+  toWorker: HeaderList | undefined;
+  /** The pseudo-header fields a gRPC worker gets. */
+  pseudo: HeaderList | undefined;
+}
+
 /** What a client asked, whatever carried it. Pseudo-header fields and `host` are lifted out of `headers`. */
 export interface RequestHead {
   readonly version: "1.0" | "1.1" | "2";
@@ -18,6 +40,8 @@ export interface RequestHead {
   readonly hasBody: boolean;
   /** Names of fields that no hop may put into a compression table (RFC 7541, section 7.1.3). */
   readonly neverIndexed?: readonly string[];
+  /** Present where the same head may come again. */
+  readonly memo?: HeadMemo;
 }
 
 /** The two ends of the client's connection. */
@@ -70,8 +94,8 @@ export interface Exchange extends Incoming, Outgoing {
   readonly gone: boolean;
   /** Bytes of reply body handed to the transport. */
   readonly bytesOut: number;
-  /** Resolves when the last byte of the reply has left, or can no longer leave. */
-  readonly closed: Promise<void>;
+  /** Called once, when the last byte of the reply has left, or can no longer leave. */
+  onClosed: (exchange: Exchange) => void;
 
   /** Sends an interim reply (1xx, not 101); dropped where the client's version has none (HTTP/1.0). */
   inform(status: number, headers: HeaderList): void;

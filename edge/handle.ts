@@ -1,11 +1,9 @@
 import type { Authenticate } from "./auth/authenticate.ts";
-import type { Carry } from "./carry.ts";
+import type { Carry, Passenger } from "./carry.ts";
 import { EdgeError, toEdgeError } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
-import type { Caller } from "./headers.ts";
+import type { Caller, Exchange, Route } from "./exchange.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
-import type { Route } from "./route.ts";
 import { route } from "./route.ts";
 
 export interface HandleDeps {
@@ -15,34 +13,76 @@ export interface HandleDeps {
   readonly log: Log;
 }
 
-/** The life of an exchange: admit, authenticate, route, forward, settle. */
-export async function handle(exchange: Exchange, deps: HandleDeps): Promise<void> {
-  const started = performance.now();
-  const kind = route(exchange.head);
+/**
+ * The life of an exchange: admit, authenticate, route, carry, settle. Where the caller is known and the worker's connection is
+ * open, all of it happens in the read event that brought the request. Never throws.
+ */
+export function handle(exchange: Exchange, deps: HandleDeps): void {
+  const journey = new Journey(exchange, deps);
   deps.lifecycle.enter(exchange);
-  let caller: Caller | undefined;
-  let worker: string | undefined;
-  let outcome = "ok";
   try {
-    caller = await deps.authenticate(exchange.head);
-    if (exchange.gone) throw new EdgeError("client_gone");
-    // Refused while it was being authenticated: the drain time is over.
-    if (exchange.status !== undefined) throw new EdgeError("draining");
-    if (kind === "grpc-web") throw new EdgeError("not_supported", "gRPC-Web is not supported yet");
-    worker = await deps.carry[kind](exchange, caller, started);
+    const caller = deps.authenticate(exchange.head);
+    if (caller instanceof Promise) journey.goWhenKnown(caller);
+    else journey.go(caller);
   } catch (thrown) {
-    const error = toEdgeError(thrown);
-    outcome = error.code;
-    if (error.code === "internal") deps.log.error({ error: error.cause ?? error }, "unexpected error");
-    exchange.fail(error);
-  } finally {
-    if (deps.log.isLevelEnabled("info")) {
-      const ms = performance.now() - started;
-      // A path may be logged; a query may hold secrets and is not.
-      const path = exchange.head.path.split("?", 1)[0] ?? "";
-      const httpRequest = describe(exchange, path, ms);
-      const line = { httpRequest, route: kind, outcome, caller: caller?.email, worker };
-      deps.log.info(line, `${exchange.head.method} ${path}`);
+    journey.fail(thrown);
+  }
+}
+
+class Journey implements Passenger {
+  readonly exchange: Exchange;
+  readonly started = performance.now();
+  caller: Caller | undefined;
+
+  readonly #deps: HandleDeps;
+  readonly #kind: Route;
+
+  constructor(exchange: Exchange, deps: HandleDeps) {
+    this.exchange = exchange;
+    this.#deps = deps;
+    this.#kind = route(exchange.head);
+  }
+
+  goWhenKnown(caller: Promise<Caller>): void {
+    caller.then((known) => this.go(known)).catch((thrown: unknown) => this.fail(thrown));
+  }
+
+  go(caller: Caller | undefined): void {
+    const { exchange } = this;
+    this.caller = caller;
+    if (exchange.gone) return this.fail(new EdgeError("client_gone"));
+    // Refused while it was being authenticated: the drain time is over.
+    if (exchange.status !== undefined) return this.fail(new EdgeError("draining"));
+    if (this.#kind === "grpc-web")
+      return this.fail(new EdgeError("not_supported", "gRPC-Web is not supported yet"));
+    this.#deps.carry[this.#kind](this);
+  }
+
+  fail(thrown: unknown): void {
+    this.settled(toEdgeError(thrown), undefined);
+  }
+
+  settled(error: EdgeError | undefined, worker: string | undefined): void {
+    const { log } = this.#deps;
+    if (error !== undefined) this.#refuse(error);
+    if (!log.isLevelEnabled("info")) return;
+    const { exchange, caller } = this;
+    const ms = performance.now() - this.started;
+    // A path may be logged; a query may hold secrets and is not.
+    const path = exchange.head.path.split("?", 1)[0] ?? "";
+    const httpRequest = describe(exchange, path, ms);
+    const outcome = error?.code ?? "ok";
+    const line = { httpRequest, route: this.#kind, outcome, caller: caller?.email, worker };
+    log.info(line, `${exchange.head.method} ${path}`);
+  }
+
+  #refuse(error: EdgeError): void {
+    const { log } = this.#deps;
+    if (error.code === "internal") log.error({ error: error.cause ?? error }, "unexpected error");
+    try {
+      this.exchange.fail(error);
+    } catch (thrown) {
+      log.error({ error: thrown }, "unexpected error");
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { HeaderList, Peer, RequestHead } from "./exchange.ts";
+import type { Caller, HeaderList, Peer, RequestHead } from "./exchange.ts";
 
 /** First value of a field; `name` is lower-case. */
 export function find(headers: HeaderList, name: string): string | undefined {
@@ -62,12 +62,6 @@ function namedInConnection(headers: HeaderList): ReadonlySet<string> {
 
 /** Fields that say how a message is framed: decided anew for each hop, never copied. */
 const FRAMING = new Set(["content-length", "host"]);
-
-/** Who a verified token belongs to. */
-export interface Caller {
-  readonly email: string;
-  readonly subject: string;
-}
 
 export interface WorkerHeaderOptions {
   readonly caller: Caller | undefined;

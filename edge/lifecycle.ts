@@ -12,6 +12,7 @@ export class Lifecycle {
   phase: Phase = "starting";
 
   readonly #running = new Set<Exchange>();
+  readonly #leave = (exchange: Exchange): void => void this.#running.delete(exchange);
 
   get running(): number {
     return this.#running.size;
@@ -20,7 +21,7 @@ export class Lifecycle {
   /** Counts an exchange in, until its last byte has left. */
   enter(exchange: Exchange): void {
     this.#running.add(exchange);
-    void exchange.closed.then(() => this.#running.delete(exchange));
+    exchange.onClosed = this.#leave;
   }
 
   /** Fails everything that is still under way. */

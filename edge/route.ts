@@ -1,10 +1,13 @@
-import type { RequestHead } from "./exchange.ts";
+import type { RequestHead, Route } from "./exchange.ts";
 import { find } from "./headers.ts";
 
-export type Route = "http" | "grpc" | "grpc-web" | "websocket";
-
-/** Picks where a request goes (DESIGN part 2, "Routing"). Pure: same head, same answer. */
+/** Picks where a request goes (DESIGN part 2, "Routing"). Same head, same answer. */
 export function route(head: RequestHead): Route {
+  const { memo } = head;
+  return memo === undefined ? decide(head) : (memo.route ??= decide(head));
+}
+
+function decide(head: RequestHead): Route {
   if (head.protocol === "websocket") return "websocket";
   const type = find(head.headers, "content-type");
   if (type === undefined) return "http";

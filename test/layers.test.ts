@@ -11,6 +11,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["exchange.ts", 0],
   ["parse.ts", 0],
   ["sniff.ts", 0],
+  ["recall.ts", 0],
   ["peer.ts", 1],
   ["headers.ts", 1],
   ["deadline.ts", 1],

@@ -1,14 +1,13 @@
 import type { Config } from "../config.ts";
-import type { RequestHead } from "../exchange.ts";
-import type { Caller } from "../headers.ts";
+import type { Caller, RequestHead } from "../exchange.ts";
 import { readToken } from "./bearer.ts";
 import { TokenCache } from "./cache.ts";
 import type { Policy } from "./google.ts";
 import { verifyToken } from "./google.ts";
 import { KeyStore } from "./keys.ts";
 
-/** Who sent this request: undefined when nobody needs to be known. Throws what the request is refused with. */
-export type Authenticate = (head: RequestHead) => Promise<Caller | undefined> | undefined;
+/** Who sent this request, at once where the token is known; undefined when nobody needs to be known. Throws, or rejects with, what the request is refused with. */
+export type Authenticate = (head: RequestHead) => Caller | Promise<Caller> | undefined;
 
 const GOOGLE = {
   verify: {
@@ -47,7 +46,8 @@ export function createAuthenticate(config: Config, deps: AuthenticateDeps): Auth
   return (head) => {
     // Not for a WebSocket: what goes through a tunnel has nothing to do with the path it was opened on.
     if (head.protocol === undefined && isPublic.has(pathOf(head.path))) return undefined;
-    return cache.caller(readToken(head, mode));
+    const { memo } = head;
+    return cache.caller(memo === undefined ? readToken(head, mode) : (memo.token ??= readToken(head, mode)));
   };
 }
 

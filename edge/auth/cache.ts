@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Caller } from "../headers.ts";
+import type { Caller } from "../exchange.ts";
 
 /** A verified caller, and when the token stops counting (seconds since 1970, as `exp`). */
 export interface Verified {
@@ -23,13 +23,14 @@ export class TokenCache {
     this.#now = now;
   }
 
-  async caller(token: string): Promise<Caller> {
+  /** At once when the token is known. Rejects with what is wrong with it. */
+  caller(token: string): Caller | Promise<Caller> {
     const known = this.#known.get(token);
     if (known !== undefined) {
       if (this.#now() < known.expires * 1000) return known.caller;
       this.#known.delete(token);
     }
-    return (await (this.#inFlight.get(token) ?? this.#start(token))).caller;
+    return (this.#inFlight.get(token) ?? this.#start(token)).then(({ caller }) => caller);
   }
 
   #start(token: string): Promise<Verified> {

@@ -20,7 +20,7 @@ export class Http1Exchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
-  readonly closed: Promise<void>;
+  onClosed: (exchange: Exchange) => void = () => {};
 
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
@@ -44,11 +44,9 @@ export class Http1Exchange implements Exchange {
     this.#options = options;
     this.#source = new ReadableSource(req, () => (req.complete ? fromRaw(req.rawTrailers) : undefined));
     this.#expectsContinue = find(head.headers, "expect")?.toLowerCase() === "100-continue";
-    this.closed = new Promise((resolve) => {
-      res.once("close", () => {
-        this.#onClose();
-        resolve();
-      });
+    res.once("close", () => {
+      this.#onClose();
+      this.onClosed(this);
     });
     // A request that breaks off emits 'error'; the reply's 'close' tells the same, once.
     req.on("error", () => {});

@@ -28,7 +28,7 @@ export class UpgradeExchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
-  readonly closed: Promise<void>;
+  onClosed: (exchange: Exchange) => void = () => {};
 
   readonly #socket: Socket;
   readonly #source: ReadableSource;
@@ -46,11 +46,9 @@ export class UpgradeExchange implements Exchange {
     socket.on("error", () => {});
     // A client that vanished without a word is noticed after a while.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    this.closed = new Promise((resolve) => {
-      socket.once("close", () => {
-        this.#onClose();
-        resolve();
-      });
+    socket.once("close", () => {
+      this.#onClose();
+      this.onClosed(this);
     });
   }
 

@@ -2,7 +2,6 @@ import type { Socket } from "node:net";
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { Counts } from "./counts.ts";
-import { checkReply, checkRequest, checkTrailers } from "./fields.ts";
 import { ReceiveWindow } from "./flow.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { ErrorCode, Frame } from "./frame.ts";
@@ -19,9 +18,8 @@ import {
   readUInt31,
   withoutPadding,
 } from "./frame.ts";
-import type { Decoded } from "./hpack/decoder.ts";
 import { Encoder } from "./hpack/encoder.ts";
-import type { HeaderBlock } from "./header-blocks.ts";
+import type { Head, HeaderBlock } from "./header-blocks.ts";
 import { HeaderBlocks } from "./header-blocks.ts";
 import { readSettings } from "./settings.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -39,9 +37,10 @@ export interface ConnectionOptions {
   readonly connectProtocol: boolean;
   /** Milliseconds that the first SETTINGS, and a header block that has begun, may take. */
   readonly headMs: number;
+  /** Makes the error that a receiver hears when the peer resets its stream or vanishes. */
   readonly abortedBy: (code: number) => EdgeError;
   /** A request has come (server role). One whose head is `tooLarge` is incomplete and must not be served. */
-  readonly onRequest?: (stream: Stream, head: Decoded, end: boolean) => void;
+  readonly onRequest?: (stream: Stream, head: Head, end: boolean) => void;
   /** The peer's first SETTINGS are there (client role), or it said GOAWAY, or the connection is gone. */
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;
 }
@@ -64,6 +63,7 @@ const NONE: HeaderList = [];
 export class Connection {
   readonly streams = new Map<number, Stream>();
   readonly socket: Socket;
+  readonly abortedBy: (code: number) => EdgeError;
 
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
@@ -89,6 +89,7 @@ export class Connection {
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.socket = socket;
+    this.abortedBy = options.abortedBy;
     this.#options = options;
     this.#reader = new FrameReader(DEFAULT_FRAME_BYTES, (bytes, frame) => this.#onFrame(bytes, frame));
     this.#counts = new Counts(() => performance.now());
@@ -112,10 +113,10 @@ export class Connection {
   }
 
   /** Opens a stream (client role). */
-  open(fields: HeaderList, neverIndexed: readonly string[]): Stream {
+  open(pseudo: HeaderList, fields: HeaderList, neverIndexed: readonly string[]): Stream {
     const stream = this.#newStream(this.#nextOut);
     this.#nextOut += 2;
-    stream.sendHead(fields, false, neverIndexed);
+    stream.sendHead(pseudo, fields, false, neverIndexed);
     return stream;
   }
 
@@ -175,8 +176,14 @@ export class Connection {
 
   // === sending
 
-  sendHeaders(id: number, fields: HeaderList, end: boolean, neverIndexed: readonly string[]): void {
-    this.#writer.headers(id, fields, end, neverIndexed);
+  sendHeaders(
+    id: number,
+    pseudo: HeaderList,
+    fields: HeaderList,
+    end: boolean,
+    neverIndexed: readonly string[],
+  ): void {
+    this.#writer.headers(id, pseudo, fields, end, neverIndexed);
   }
 
   /** Sends what may be sent of a chunk from `at` on; answers how many bytes that was. */
@@ -288,11 +295,11 @@ export class Connection {
 
   /** RFC 9113, section 8.1.1: a content-length that does not fit is a malformed message. */
   #countPromised(stream: Stream, bytes: number, ends: boolean): void {
-    if (stream.promised === undefined) return;
-    stream.promised -= bytes;
-    if (stream.promised < 0 || (ends && stream.promised > 0)) {
+    if (stream.promised < 0) return;
+    if (bytes > stream.promised || (ends && bytes < stream.promised)) {
       throw new StreamError(stream.id, "PROTOCOL_ERROR", "content-length does not fit");
     }
+    stream.promised -= bytes;
   }
 
   /** The connection's window is given back at once: a stream that nobody reads must not hold up the others. */
@@ -318,7 +325,7 @@ export class Connection {
     if (this.#goingAway && this.#goawayAnswered) return;
     if (this.streams.size >= this.#options.maxStreams)
       throw new StreamError(id, "REFUSED_STREAM", "too many streams");
-    const wrong = head.tooLarge ? undefined : checkRequest(head.fields);
+    const wrong = head.tooLarge ? undefined : head.requestFault;
     if (wrong !== undefined) throw new StreamError(id, "PROTOCOL_ERROR", wrong);
     const opened = this.#newStream(id);
     this.#promise(opened, head.fields, end);
@@ -331,13 +338,12 @@ export class Connection {
       if (fields[i] !== "content-length") continue;
       const text = fields[i + 1] ?? "";
       const known = stream.promised;
-      if (!/^[0-9]{1,15}$/.test(text) || (known !== undefined && known !== Number(text))) {
+      if (!/^[0-9]{1,15}$/.test(text) || (known >= 0 && known !== Number(text))) {
         return this.#refuse(stream, "content-length is no number, or two");
       }
       stream.promised = Number(text);
     }
-    if (end && stream.promised !== undefined && stream.promised > 0)
-      this.#refuse(stream, "content-length without content");
+    if (end && stream.promised > 0) this.#refuse(stream, "content-length without content");
   }
 
   #refuse(stream: Stream, why: string): never {
@@ -345,24 +351,24 @@ export class Connection {
   }
 
   /** Trailers, or a reply's head. */
-  #onMoreHeaders(stream: Stream, head: Decoded, end: boolean): void {
+  #onMoreHeaders(stream: Stream, head: Head, end: boolean): void {
     if (stream.remoteEnded) throw new StreamError(stream.id, "STREAM_CLOSED", "HEADERS behind END_STREAM");
     if (this.#options.role === "client" && !stream.headSeen) return this.#onReplyHead(stream, head, end);
-    const wrong = end ? checkTrailers(head.fields) : "trailers without END_STREAM";
+    const wrong = end ? head.trailersFault : "trailers without END_STREAM";
     if (wrong !== undefined || head.tooLarge)
       throw new StreamError(stream.id, "PROTOCOL_ERROR", wrong ?? "too large");
     this.#countPromised(stream, 0, true);
     stream.onEnd(head.fields);
   }
 
-  #onReplyHead(stream: Stream, head: Decoded, end: boolean): void {
-    const wrong = head.tooLarge ? "the reply head is too large" : checkReply(head.fields);
+  #onReplyHead(stream: Stream, head: Head, end: boolean): void {
+    const wrong = head.tooLarge ? "the reply head is too large" : head.replyFault;
     if (wrong !== undefined) throw new StreamError(stream.id, "PROTOCOL_ERROR", wrong);
     const interim = head.fields[1]?.startsWith("1") === true;
     if (interim && end)
       throw new StreamError(stream.id, "PROTOCOL_ERROR", "an interim reply with END_STREAM");
     stream.headSeen = !interim;
-    stream.events?.head(head.fields, end);
+    stream.events?.replied?.(head, end);
     if (end) stream.onEnd(NONE);
   }
 
@@ -486,7 +492,7 @@ export class Connection {
   }
 
   #newStream(id: number): Stream {
-    const stream = new Stream(this, id, this.#initialSendWindow, this.#options);
+    const stream = new Stream(this, id, this.#initialSendWindow, this.#options.streamWindow);
     this.streams.set(id, stream);
     return stream;
   }

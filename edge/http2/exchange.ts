@@ -5,27 +5,38 @@ import { grpcRefusal, grpcStatus, httpRefusal } from "../refusal.ts";
 import { route } from "../route.ts";
 import type { Stream } from "./stream.ts";
 
+const nobody = (): void => {};
+const NONE: HeaderList = [];
+
+/** `:status` as a list of its own, the same one each time: the encoder tells lists by identity. */
+const STATUS_FIELDS: readonly HeaderList[] = Array.from({ length: 600 }, (_, status) => [
+  ":status",
+  String(status),
+]);
+
+function statusField(status: number): HeaderList {
+  return STATUS_FIELDS[status] ?? [":status", String(status)];
+}
+
 /** One HTTP/2 stream that a client opened, and its reply. */
 export class Http2Exchange implements Exchange {
   readonly head: RequestHead;
   readonly peer: Peer;
   status: number | undefined;
   bytesOut = 0;
-  readonly closed: Promise<void>;
+  onClosed: (exchange: Exchange) => void = nobody;
 
   readonly #stream: Stream;
   #over = false;
   #tunnel = false;
-  /** Bytes that a reply with a content-length still lacks. */
-  #left: number | undefined;
+  /** Bytes that a reply with a content-length still lacks; -1 when it says no length. */
+  #left = -1;
 
   constructor(stream: Stream, head: RequestHead, peer: Peer) {
     this.#stream = stream;
     this.head = head;
     this.peer = peer;
-    const closed = Promise.withResolvers<void>();
-    this.closed = closed.promise;
-    stream.events = { head: () => {}, closed: () => closed.resolve() };
+    stream.events = this;
   }
 
   get gone(): boolean {
@@ -34,6 +45,11 @@ export class Http2Exchange implements Exchange {
 
   set onSent(callback: (bytes: number) => void) {
     this.#stream.onSent = callback;
+  }
+
+  /** The stream is over, and with it the exchange. */
+  closed(): void {
+    this.onClosed(this);
   }
 
   receive(receiver: BodyReceiver): void {
@@ -46,17 +62,16 @@ export class Http2Exchange implements Exchange {
 
   inform(status: number, headers: HeaderList): void {
     if (this.#over || this.status !== undefined) return;
-    this.#stream.sendHead([":status", String(status), ...headers], false);
+    this.#stream.sendHead(statusField(status), headers, false);
   }
 
   respond(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over || this.status !== undefined || this.gone) return;
     this.status = status;
-    const length = find(headers, "content-length");
     // Not for gRPC, whose status comes in trailers whatever the length.
-    if (!end && length !== undefined && route(this.head) !== "grpc") this.#left = Number(length);
+    if (!end && route(this.head) !== "grpc") this.#left = Number(find(headers, "content-length") ?? -1);
     if (end) this.#finish();
-    this.#stream.sendHead([":status", String(status), ...headers], end);
+    this.#stream.sendHead(statusField(status), headers, end);
   }
 
   accept(headers: HeaderList): void {
@@ -68,11 +83,11 @@ export class Http2Exchange implements Exchange {
     if (this.#over) return;
     this.bytesOut += chunk.length;
     this.#stream.write(chunk);
-    if (this.#left === undefined) return;
+    if (this.#left < 0) return;
     this.#left -= chunk.length;
     // END_STREAM goes with the last byte. Sent later, in a frame of its own, it would hold up what a proxy in front has
     // corked until it knows the reply to be complete (HAProxy: 200 ms).
-    if (this.#left <= 0) this.end([]);
+    if (this.#left <= 0) this.end(NONE);
   }
 
   end(trailers: HeaderList): void {

@@ -33,16 +33,33 @@ export class FrameWriter {
     this.#output.flush();
   }
 
-  headers(id: number, fields: HeaderList, end: boolean, neverIndexed: readonly string[] = NONE): void {
-    const out = this.#output;
-    out.reserve(HEAD_BYTES + Encoder.most(fields));
-    const start = out.length + HEAD_BYTES;
-    const stop = this.#encoder.encode(fields, neverIndexed, out.buffer, start);
+  /** `pseudo` and `fields` together are the head; `neverIndexed` names those that no hop may put into a table. */
+  headers(
+    id: number,
+    pseudo: HeaderList,
+    fields: HeaderList,
+    end: boolean,
+    neverIndexed: readonly string[] = NONE,
+  ): void {
     const flags = end ? FLAG.END_STREAM : 0;
+    const known = this.#encoder.recall(pseudo, fields);
+    if (known !== undefined) return this.#knownHeaders(id, known, flags);
+    const out = this.#output;
+    out.reserve(HEAD_BYTES + Encoder.most(pseudo) + Encoder.most(fields));
+    const start = out.length + HEAD_BYTES;
+    const stop = this.#encoder.encode(pseudo, fields, neverIndexed, out.buffer, start);
     if (stop - start > DEFAULT_FRAME_BYTES)
       return this.#largeHeaders(id, Buffer.from(out.buffer.subarray(start, stop)), flags);
     writeHead(out.buffer, out.length, stop - start, TYPE.HEADERS, flags | FLAG.END_HEADERS, id);
     out.length = stop;
+  }
+
+  #knownHeaders(id: number, block: Buffer, flags: number): void {
+    const out = this.#output;
+    out.reserve(HEAD_BYTES + block.length);
+    const start = writeHead(out.buffer, out.length, block.length, TYPE.HEADERS, flags | FLAG.END_HEADERS, id);
+    out.buffer.set(block, start);
+    out.length = start + block.length;
   }
 
   /** A block over the frame size goes on in CONTINUATION frames (RFC 9113, section 6.10). */
@@ -73,7 +90,7 @@ export class FrameWriter {
 
   /** Ends a stream: with trailers, or by the flag of its last DATA frame if nothing came after it yet, or with an empty one. */
   end(id: number, trailers: HeaderList): void {
-    if (trailers.length > 0) return this.headers(id, trailers, true);
+    if (trailers.length > 0) return this.headers(id, NONE, trailers, true);
     const out = this.#output;
     const at = this.#lastData;
     if (this.#lastDataStream === id && at < out.length && this.#endOf(at) === out.length) {

@@ -1,5 +1,6 @@
 import { EdgeError } from "../errors.ts";
 import type { RequestHead } from "../exchange.ts";
+import { HeadMemo } from "../exchange.ts";
 import { findAll, withoutFields } from "../headers.ts";
 
 /** The head of a request on one HTTP/2 stream, from its decoded fields (names are lower-case by RFC 9113, section 8.2). */
@@ -29,6 +30,7 @@ export function readHead(
     headers: joinCookies(headers),
     hasBody: !endStream,
     neverIndexed,
+    memo: new HeadMemo(),
   };
 }
 

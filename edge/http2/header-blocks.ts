@@ -1,5 +1,7 @@
+import type { HeaderList, RequestHead } from "../exchange.ts";
 import type { Counts } from "./counts.ts";
 import { MAX_CONTINUATIONS } from "./counts.ts";
+import { checkReply, checkRequest, checkTrailers } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 import { ConnectionError, FLAG, TYPE, withoutPadding } from "./frame.ts";
 import type { Decoded } from "./hpack/decoder.ts";
@@ -10,7 +12,50 @@ import { HpackError } from "./hpack/error.ts";
 export interface HeaderBlock {
   readonly stream: number;
   readonly end: boolean;
-  readonly head: Decoded;
+  readonly head: Head;
+}
+
+/** Blocks that are remembered at most, and bytes of the largest: one with an ID token in it should fit. */
+const MAX_REMEMBERED = 64;
+const MAX_REMEMBERED_BYTES = 2048;
+/** Names and values of the largest: a few bytes can name a long entry of the table many times. */
+const MAX_REMEMBERED_TEXTS = 128;
+
+/** A decoded head. The same block gives the same Head again, and with it what was found out about it. */
+export class Head implements Decoded {
+  readonly fields: readonly string[];
+  readonly neverIndexed: readonly string[];
+  readonly tooLarge: boolean;
+  /** What the layer above made of it: as a request with a body and without, as a reply. */
+  open: RequestHead | undefined;
+  complete: RequestHead | undefined;
+  reply: HeaderList | undefined;
+
+  #requestFault: string | undefined | null = null;
+  #replyFault: string | undefined | null = null;
+  #trailersFault: string | undefined | null = null;
+
+  constructor({ fields, neverIndexed, tooLarge }: Decoded) {
+    this.fields = fields;
+    this.neverIndexed = neverIndexed;
+    this.tooLarge = tooLarge;
+  }
+
+  /** What is wrong with it as a request, if anything. */
+  get requestFault(): string | undefined {
+    if (this.#requestFault === null) this.#requestFault = checkRequest(this.fields);
+    return this.#requestFault;
+  }
+
+  get replyFault(): string | undefined {
+    if (this.#replyFault === null) this.#replyFault = checkReply(this.fields);
+    return this.#replyFault;
+  }
+
+  get trailersFault(): string | undefined {
+    if (this.#trailersFault === null) this.#trailersFault = checkTrailers(this.fields);
+    return this.#trailersFault;
+  }
 }
 
 /** A block whose CONTINUATION frames are still to come. */
@@ -27,6 +72,9 @@ export class HeaderBlocks {
   readonly #maxHeadBytes: number;
   readonly #counts: Counts;
   #unfinished: Unfinished | undefined;
+  /** By the block's bytes; good for one version of the table. */
+  readonly #remembered = new Map<string, Head>();
+  #version = 0;
 
   constructor(tableBytes: number, maxHeadBytes: number, counts: Counts) {
     this.#decoder = new Decoder(tableBytes, maxHeadBytes);
@@ -75,9 +123,28 @@ export class HeaderBlocks {
     return { stream: block.stream, end: block.end, head: this.#decode(whole, 0, whole.length) };
   }
 
-  #decode(bytes: Buffer, start: number, end: number): Decoded {
+  #decode(bytes: Buffer, start: number, end: number): Head {
+    const key = end - start > MAX_REMEMBERED_BYTES ? undefined : bytes.latin1Slice(start, end);
+    const known = key === undefined ? undefined : this.#remembered.get(key);
+    if (known !== undefined) return known;
+    const head = this.#read(bytes, start, end);
+    if (this.#version !== this.#decoder.version) {
+      // The block changed the table: what the others meant is no longer sure.
+      this.#version = this.#decoder.version;
+      this.#remembered.clear();
+    } else if (
+      key !== undefined &&
+      this.#remembered.size < MAX_REMEMBERED &&
+      head.fields.length <= MAX_REMEMBERED_TEXTS
+    ) {
+      this.#remembered.set(key, head);
+    }
+    return head;
+  }
+
+  #read(bytes: Buffer, start: number, end: number): Head {
     try {
-      return this.#decoder.decode(bytes, start, end);
+      return new Head(this.#decoder.decode(bytes, start, end));
     } catch (thrown) {
       if (!(thrown instanceof HpackError)) throw thrown;
       throw new ConnectionError("COMPRESSION_ERROR", thrown.message);

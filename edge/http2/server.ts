@@ -1,14 +1,14 @@
 import type { Socket } from "node:net";
 import type { Config } from "../config.ts";
 import { EdgeError } from "../errors.ts";
-import type { Handler, ProtocolServer } from "../exchange.ts";
+import type { Handler, ProtocolServer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
 import { Connection } from "./connection.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { checkHead, readHead } from "./head.ts";
 import { resetBy } from "./reset.ts";
+import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";
-import type { Decoded } from "./hpack/decoder.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "./windows.ts";
 
 /** HTTP/2 by prior knowledge, as exchanges. */
@@ -18,10 +18,10 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
 
   const serve = (socket: Socket): Connection => {
     const peer = peerOf(socket);
-    const onRequest = (stream: Stream, { fields, neverIndexed, tooLarge }: Decoded, end: boolean): void => {
-      const head = readHead(fields, end, neverIndexed);
+    const onRequest = (stream: Stream, block: Head, end: boolean): void => {
+      const head = requestHead(block, end);
       const exchange = new Http2Exchange(stream, head, peer);
-      const refused = tooLarge ? new EdgeError("head_too_large") : checkHead(head);
+      const refused = block.tooLarge ? new EdgeError("head_too_large") : checkHead(head);
       if (refused === undefined) handle(exchange);
       else exchange.fail(refused);
     };
@@ -65,6 +65,14 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
       for (const connection of connections.values()) connection.destroy();
     },
   };
+}
+
+/** The same block means the same request, but for whether a body follows. */
+function requestHead(block: Head, end: boolean): RequestHead {
+  const { fields, neverIndexed } = block;
+  return end
+    ? (block.complete ??= readHead(fields, end, neverIndexed))
+    : (block.open ??= readHead(fields, end, neverIndexed));
 }
 
 /** Hands on what follows the client's preface, whose beginning was what told HTTP/2 from HTTP/1.1. */

@@ -3,16 +3,18 @@ import type { BodyReceiver, HeaderList, Incoming, Outgoing } from "../exchange.t
 import type { Connection } from "./connection.ts";
 import { ReceiveWindow } from "./flow.ts";
 import type { ErrorCode } from "./frame.ts";
+import type { Head } from "./header-blocks.ts";
 
 /** What a stream tells beyond its body. */
 export interface StreamEvents {
-  /** A reply head, interim or final (client role). */
-  head(fields: string[], end: boolean): void;
+  /** A reply head has come, interim or final (client role). */
+  replied?(head: Head, end: boolean): void;
   /** Both directions are over, by end or by reset; nothing follows. */
   closed(): void;
 }
 
 const EMPTY: HeaderList = [];
+const nobody = (): void => {};
 
 /**
  * One stream: both directions of a body, whichever end opened it (RFC 9113, section 5.1).
@@ -27,7 +29,7 @@ const EMPTY: HeaderList = [];
  */
 export class Stream implements Incoming, Outgoing {
   readonly id: number;
-  onSent: (bytes: number) => void = () => {};
+  onSent: (bytes: number) => void = nobody;
   events: StreamEvents | undefined;
   localEnded = false;
   remoteEnded = false;
@@ -40,48 +42,38 @@ export class Stream implements Incoming, Outgoing {
   sendWindow: number;
   /** What the peer may send. */
   readonly window: ReceiveWindow;
-  /** Bytes that the request's content-length still promises (RFC 9113, section 8.1.1). */
-  promised: number | undefined;
+  /** Bytes that the request's content-length still promises (RFC 9113, section 8.1.1); -1 when it has none. */
+  promised = -1;
 
   readonly #connection: Connection;
-  readonly #abortedBy: (code: number) => EdgeError;
   #receiver: BodyReceiver | undefined;
   /** What came before anybody received it; at most a window. */
-  #early: Buffer[] = [];
+  #early: Buffer[] | undefined;
   #trailersIn: HeaderList = EMPTY;
   #endDelivered = false;
   #aborted: EdgeError | undefined;
   #discarding = false;
-  #queue: Buffer[] = [];
+  /** What may not go out yet; the first chunk from `#queueAt` on. */
+  #queue: Buffer[] | undefined;
   #queueAt = 0;
   #trailersOut: HeaderList | undefined;
 
-  /** `abortedBy` makes the error that a receiver hears when the peer resets the stream or vanishes. */
-  constructor(
-    connection: Connection,
-    id: number,
-    sendWindow: number,
-    {
-      streamWindow,
-      abortedBy,
-    }: { readonly streamWindow: number; readonly abortedBy: (code: number) => EdgeError },
-  ) {
+  constructor(connection: Connection, id: number, sendWindow: number, streamWindow: number) {
     this.#connection = connection;
     this.id = id;
     this.sendWindow = sendWindow;
     this.window = new ReceiveWindow(streamWindow);
-    this.#abortedBy = abortedBy;
   }
 
   /** True while something waits to be sent. */
   get hasQueue(): boolean {
-    return this.#queue.length > 0 || (this.#trailersOut !== undefined && !this.localEnded);
+    return this.#queue !== undefined || (this.#trailersOut !== undefined && !this.localEnded);
   }
 
   receive(receiver: BodyReceiver): void {
     if (this.#receiver !== undefined) throw new Error("a body can be received once only");
     this.#receiver = receiver;
-    for (const chunk of this.#early.splice(0)) receiver.data(chunk);
+    for (const chunk of this.#takeEarly()) receiver.data(chunk);
     if (this.remoteEnded) this.#deliverEnd();
     if (this.#aborted !== undefined) receiver.abort(this.#aborted);
   }
@@ -97,26 +89,37 @@ export class Stream implements Incoming, Outgoing {
   discard(): void {
     this.#discarding = true;
     let bytes = 0;
-    for (const chunk of this.#early.splice(0)) bytes += chunk.length;
+    for (const chunk of this.#takeEarly()) bytes += chunk.length;
     this.consume(bytes);
   }
 
-  sendHead(fields: HeaderList, end: boolean, neverIndexed: readonly string[] = EMPTY): void {
+  sendHead(
+    pseudo: HeaderList,
+    fields: HeaderList,
+    end: boolean,
+    neverIndexed: readonly string[] = EMPTY,
+  ): void {
     if (this.isClosed || this.localEnded) return;
-    this.#connection.sendHeaders(this.id, fields, end, neverIndexed);
+    this.#connection.sendHeaders(this.id, pseudo, fields, end, neverIndexed);
     if (end) this.#endLocal();
   }
 
   write(chunk: Buffer): void {
     if (this.isClosed || this.localEnded || this.#trailersOut !== undefined || chunk.length === 0) return;
-    this.#queue.push(chunk);
-    if (this.#queue.length === 1) this.pump();
+    if (this.#queue !== undefined) return void this.#queue.push(chunk);
+    const sent = this.#send(chunk, 0);
+    if (sent < chunk.length) {
+      this.#queue = [chunk];
+      this.#queueAt = sent;
+      this.#connection.waitForRoom(this);
+    }
+    if (sent > 0) this.onSent(sent);
   }
 
   end(trailers: HeaderList): void {
     if (this.isClosed || this.localEnded || this.#trailersOut !== undefined) return;
     this.#trailersOut = trailers;
-    this.pump();
+    if (this.#queue === undefined) this.#sendEnd(trailers);
   }
 
   /** Resets the stream; nothing more goes out on it, and what still comes is ignored. */
@@ -126,30 +129,40 @@ export class Stream implements Incoming, Outgoing {
     this.#close();
   }
 
-  /** Sends what windows and the peer's reading allow; the connection calls again when there is more room. */
+  /** Sends what windows and the peer's reading allow; the connection calls when there is more room. */
   pump(): void {
+    const queue = this.#queue;
+    if (queue === undefined) return;
     let sent = 0;
-    for (let chunk = this.#queue[0]; chunk !== undefined; chunk = this.#queue[0]) {
-      const bytes = this.#connection.sendData(this, chunk, this.#queueAt);
-      if (bytes === 0) break;
+    for (let chunk = queue[0]; chunk !== undefined; chunk = queue[0]) {
+      const bytes = this.#send(chunk, this.#queueAt);
       sent += bytes;
       this.#queueAt += bytes;
-      if (this.#queueAt < chunk.length) continue;
-      this.#queue.shift();
+      if (this.#queueAt < chunk.length) break;
+      queue.shift();
       this.#queueAt = 0;
     }
-    if (this.#queue.length === 0 && this.#trailersOut !== undefined && !this.localEnded) {
-      this.#connection.sendEnd(this, this.#trailersOut);
-      this.#endLocal();
-    }
-    if (this.#queue.length > 0) this.#connection.waitForRoom(this);
+    if (queue.length > 0) this.#connection.waitForRoom(this);
+    else this.#queue = undefined;
+    if (this.#queue === undefined && this.#trailersOut !== undefined) this.#sendEnd(this.#trailersOut);
     if (sent > 0) this.onSent(sent);
+  }
+
+  /** Sends of a chunk from `from` on what may go out, a frame at a time; answers how many bytes that was. */
+  #send(chunk: Buffer, from: number): number {
+    let at = from;
+    while (at < chunk.length) {
+      const bytes = this.#connection.sendData(this, chunk, at);
+      if (bytes === 0) break;
+      at += bytes;
+    }
+    return at - from;
   }
 
   /** DATA has come: `chunk` is a view that may be kept. */
   onData(chunk: Buffer): void {
     if (this.#discarding) return this.consume(chunk.length);
-    if (this.#receiver === undefined) this.#early.push(chunk);
+    if (this.#receiver === undefined) (this.#early ??= []).push(chunk);
     else this.#receiver.data(chunk);
   }
 
@@ -158,22 +171,35 @@ export class Stream implements Incoming, Outgoing {
     if (this.remoteEnded) return;
     this.remoteEnded = true;
     this.#trailersIn = trailers;
-    if (this.#early.length === 0) this.#deliverEnd();
+    this.#deliverEnd();
     if (this.localEnded) this.#close();
   }
 
   /** RST_STREAM has come, or the connection is gone. */
   onReset(code: number): void {
     if (this.isClosed) return;
-    if (!this.#discarding) this.#aborted = this.#abortedBy(code);
-    this.#queue = [];
+    if (!this.#discarding) this.#aborted = this.#connection.abortedBy(code);
+    this.#queue = undefined;
     this.#close();
+  }
+
+  #takeEarly(): readonly Buffer[] {
+    const early = this.#early ?? NO_CHUNKS;
+    this.#early = undefined;
+    return early;
   }
 
   #deliverEnd(): void {
     if (this.#receiver === undefined || this.#endDelivered || this.#discarding) return;
     this.#endDelivered = true;
     this.#receiver.end(this.#trailersIn);
+  }
+
+  /** Everything before has been sent: only DATA waits for windows, trailers do not (RFC 9113, section 5.2.1). */
+  #sendEnd(trailers: HeaderList): void {
+    if (this.localEnded || this.isClosed) return;
+    this.#connection.sendEnd(this, trailers);
+    this.#endLocal();
   }
 
   #endLocal(): void {
@@ -190,7 +216,9 @@ export class Stream implements Incoming, Outgoing {
     this.events?.closed();
     if (this.#aborted === undefined && this.localEnded && this.remoteEnded) return;
     if (this.#discarding) return;
-    this.#aborted ??= this.#abortedBy(0);
+    this.#aborted ??= this.#connection.abortedBy(0);
     this.#receiver?.abort(this.#aborted);
   }
 }
+
+const NO_CHUNKS: readonly Buffer[] = [];

@@ -1,3 +1,4 @@
+import type { EdgeError } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
 
 /** One exchange on its way to one worker. */
@@ -8,4 +9,6 @@ export interface Forward<C> {
   readonly headers: HeaderList;
   /** When the exchange began, on performance.now()'s clock. */
   readonly started: number;
+  /** Called once, when the worker has done its part, or with why it could not. Another worker may then be tried. */
+  done(error: EdgeError | undefined): void;
 }

@@ -1,108 +1,105 @@
 import { formatGrpcTimeout, parseGrpcTimeout } from "../deadline.ts";
 import type { FailureCode } from "../errors.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
-import type { HeaderList } from "../exchange.ts";
+import type { BodyReceiver, Exchange, HeaderList, RequestHead } from "../exchange.ts";
 import { find, toClient, trailersToClient, trailersToWorker, withoutFields } from "../headers.ts";
-import type { Http2Upstream, UpstreamStream } from "../upstream/session.ts";
+import { Recall } from "../recall.ts";
+import type { Http2Upstream, ReplyReceiver, UpstreamStream } from "../upstream/session.ts";
 import type { Forward } from "./forward.ts";
 
 /** A Node timer holds at most this many milliseconds; a longer deadline is the worker's and the client's to keep. */
 const MAX_TIMER_MS = 2_147_483_647;
 
-/** Carries a gRPC call to a worker over HTTP/2. Resolves when its trailers are on their way, rejects with an EdgeError. */
-export async function forwardGrpc(forward: Forward<Http2Upstream>): Promise<void> {
-  const { exchange, upstream } = forward;
-  const deadline = readDeadline(forward);
-  const call = new Call(forward);
+/** Carries a gRPC call to a worker over HTTP/2; done when its trailers are on their way. */
+export function forwardGrpc(forward: Forward<Http2Upstream>): void {
+  const { upstream } = forward;
+  const call = new Call(forward, readDeadline(forward));
+  if (upstream.isReady) return call.start();
   // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
-  await within(deadline, upstream.ready());
-  if (exchange.gone) throw new EdgeError("client_gone");
-  const stream = upstream.open(requestHeaders(forward, deadline), exchange.head.neverIndexed ?? [], call);
-  call.start(stream, deadline);
-  return call.done;
+  within(call.deadline, upstream.ready())
+    .then(() => call.start())
+    .catch((thrown: unknown) => call.abort(toEdgeError(thrown)));
 }
 
+const NONE: readonly string[] = [];
+
 /** One call under way, as the worker's reply sees it. */
-class Call {
-  readonly done: Promise<void>;
+class Call implements ReplyReceiver {
+  /** On performance.now()'s clock; undefined when the client set none. */
+  readonly deadline: number | undefined;
 
   readonly #forward: Forward<Http2Upstream>;
-  readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+  readonly #exchange: Exchange;
   #stream: UpstreamStream | undefined;
   #timer: NodeJS.Timeout | undefined;
   #over = false;
-  #requestEnded = false;
   #statusSeen = false;
 
-  constructor(forward: Forward<Http2Upstream>) {
+  constructor(forward: Forward<Http2Upstream>, deadline: number | undefined) {
     this.#forward = forward;
-    this.done = this.#settle.promise;
+    this.#exchange = forward.exchange;
+    this.deadline = deadline;
   }
 
-  start(stream: UpstreamStream, deadline: number | undefined): void {
-    const { exchange } = this.#forward;
+  start(): void {
+    const exchange = this.#exchange;
+    if (exchange.gone) return this.abort(new EdgeError("client_gone"));
+    const fields =
+      this.deadline === undefined ? this.#forward.headers : timed(this.#forward.headers, this.deadline);
+    const { head } = exchange;
+    const stream = this.#forward.upstream.open(pseudoFields(head), fields, head.neverIndexed ?? NONE, this);
     this.#stream = stream;
-    if (deadline !== undefined) this.#armDeadline(deadline);
+    if (this.deadline !== undefined) this.#armDeadline(this.deadline);
     exchange.onSent = (bytes) => stream.consume(bytes);
     stream.onSent = (bytes) => exchange.consume(bytes);
-    exchange.receive({
-      data: (chunk) => stream.write(chunk),
-      end: (trailers) => {
-        this.#requestEnded = true;
-        stream.end(trailersToWorker(trailers));
-      },
-      abort: (error) => this.#fail(error),
-    });
+    exchange.receive(new RequestReceiver(this, stream));
   }
 
   inform(status: number, headers: HeaderList): void {
-    this.#forward.exchange.inform(status, toClient(headers));
+    if (!this.#over) this.#exchange.inform(status, toClient(headers));
   }
 
   head(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over) return;
-    const isGrpc = status === 200 && (find(headers, "content-type") ?? "").startsWith("application/grpc");
-    if (!isGrpc) return this.#fail(notGrpc(status));
-    this.#statusSeen = find(headers, "grpc-status") !== undefined;
-    if (end && !this.#statusSeen) return this.#fail(withoutStatus());
+    const reply = REPLIES.of(headers);
+    if (status !== 200 || !reply.isGrpc) return this.abort(notGrpc(status));
+    this.#statusSeen = reply.hasStatus;
+    if (end && !reply.hasStatus) return this.abort(withoutStatus());
     try {
-      this.#forward.exchange.respond(status, toClient(headers), end);
+      this.#exchange.respond(status, reply.toClient, end);
     } catch (thrown) {
-      this.#fail(toEdgeError(thrown));
+      this.abort(toEdgeError(thrown));
     }
   }
 
   data(chunk: Buffer): void {
-    if (!this.#over) this.#forward.exchange.write(chunk);
+    if (!this.#over) this.#exchange.write(chunk);
   }
 
   end(trailers: HeaderList): void {
     if (this.#over) return;
-    this.#statusSeen ||= find(trailers, "grpc-status") !== undefined;
+    const last = TRAILERS.of(trailers);
     // An HTTP/2 reply may end cleanly and still be cut short: only grpc-status says that the worker was done (grpc-node#2569).
-    if (!this.#statusSeen) return this.#fail(withoutStatus());
+    if (!this.#statusSeen && !last.hasStatus) return this.abort(withoutStatus());
     this.#finish();
-    // The worker has answered before it had all of the request: it shall not wait for the rest.
-    if (!this.#requestEnded) this.#stream?.cancel();
-    this.#forward.exchange.end(trailersToClient(trailers));
-    this.#settle.resolve();
+    // The worker has answered, perhaps before it had all of the request: it shall not wait for the rest.
+    if (this.#stream?.localEnded === false) this.#stream.reset("CANCEL");
+    this.#exchange.end(last.toClient);
+    this.#forward.done(undefined);
   }
 
+  /** Nothing comes of this call any more, whoever's fault it is. */
   abort(error: EdgeError): void {
-    this.#fail(error);
+    if (this.#over) return;
+    this.#finish();
+    this.#stream?.reset("CANCEL");
+    this.#forward.done(error);
   }
 
   #armDeadline(deadline: number): void {
     const ms = deadline - performance.now();
     if (ms > MAX_TIMER_MS) return;
-    this.#timer = setTimeout(() => this.#fail(new EdgeError("deadline")), Math.max(0, ms));
-  }
-
-  #fail(error: EdgeError): void {
-    if (this.#over) return;
-    this.#finish();
-    this.#stream?.cancel();
-    this.#settle.reject(error);
+    this.#timer = setTimeout(() => this.abort(new EdgeError("deadline")), Math.max(0, ms));
   }
 
   #finish(): void {
@@ -110,6 +107,48 @@ class Call {
     clearTimeout(this.#timer);
   }
 }
+
+/** The client's direction of a call. */
+class RequestReceiver implements BodyReceiver {
+  readonly #call: Call;
+  readonly #stream: UpstreamStream;
+
+  constructor(call: Call, stream: UpstreamStream) {
+    this.#call = call;
+    this.#stream = stream;
+  }
+
+  data(chunk: Buffer): void {
+    this.#stream.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    this.#stream.end(trailers.length === 0 ? trailers : trailersToWorker(trailers));
+  }
+
+  abort(error: EdgeError): void {
+    this.#call.abort(error);
+  }
+}
+
+/** What a reply's head or trailers mean. */
+interface ReplyFields {
+  readonly isGrpc: boolean;
+  readonly hasStatus: boolean;
+  readonly toClient: HeaderList;
+}
+
+const REPLIES = new Recall<HeaderList, ReplyFields>((headers) => ({
+  isGrpc: (find(headers, "content-type") ?? "").startsWith("application/grpc"),
+  hasStatus: find(headers, "grpc-status") !== undefined,
+  toClient: toClient(headers),
+}));
+
+const TRAILERS = new Recall<HeaderList, ReplyFields>((trailers) => ({
+  isGrpc: true,
+  hasStatus: find(trailers, "grpc-status") !== undefined,
+  toClient: trailersToClient(trailers),
+}));
 
 /** A reply that is no gRPC, as the status that gRPC clients would make of it (grpc/doc/http-grpc-status-mapping.md). */
 function notGrpc(status: number): EdgeError {
@@ -155,30 +194,20 @@ async function within<T>(deadline: number | undefined, work: Promise<T>): Promis
   }
 }
 
-function requestHeaders(
-  { exchange, headers }: Forward<Http2Upstream>,
-  deadline: number | undefined,
-): HeaderList {
-  const { method, authority, path } = exchange.head;
+function pseudoFields(head: RequestHead): HeaderList {
+  const known = head.memo?.pseudo;
+  if (known !== undefined) return known;
+  const { method, authority, path } = head;
   // te is hop-by-hop, so it was dropped; gRPC servers insist on it (gRPC over HTTP/2, "Requests").
-  const fields = [
-    ":method",
-    method,
-    ":scheme",
-    "http",
-    ":authority",
-    authority,
-    ":path",
-    path,
-    "te",
-    "trailers",
-    ...headers,
-  ];
-  if (deadline === undefined) return fields;
-  // The worker gets the time that is left, so that its deadline and the client's are the same moment.
-  return [
-    ...withoutFields(fields, "grpc-timeout"),
-    "grpc-timeout",
-    formatGrpcTimeout(deadline - performance.now()),
-  ];
+  // prettier-ignore
+  const pseudo = [":method", method, ":scheme", "http", ":authority", authority, ":path", path, "te", "trailers"];
+  if (head.memo !== undefined) head.memo.pseudo = pseudo;
+  return pseudo;
+}
+
+/** The worker gets the time that is left, so that its deadline and the client's are the same moment. */
+function timed(headers: HeaderList, deadline: number): HeaderList {
+  const fields = withoutFields(headers, "grpc-timeout");
+  fields.push("grpc-timeout", formatGrpcTimeout(deadline - performance.now()));
+  return fields;
 }

@@ -57,7 +57,7 @@ export class Pool<C> {
       this.#endpoints = [...this.#endpoints.filter((endpoint) => endpoint !== best), best];
     }
     best.active++;
-    return { endpoint: best, release: this.#releaseOnce(best) };
+    return new PoolLease(best, this.#released);
   }
 
   /** Closes every endpoint, whatever it carries. */
@@ -66,13 +66,26 @@ export class Pool<C> {
     this.#endpoints = [];
   }
 
-  #releaseOnce(endpoint: Endpoint<C>): () => void {
-    let released = false;
-    return () => {
-      if (released) return;
-      released = true;
-      endpoint.active--;
-      if (endpoint.active === 0 && !this.#endpoints.includes(endpoint)) this.#close(endpoint.connection);
-    };
+  readonly #released = (endpoint: Endpoint<C>): void => {
+    endpoint.active--;
+    if (endpoint.active === 0 && !this.#endpoints.includes(endpoint)) this.#close(endpoint.connection);
+  };
+}
+
+class PoolLease<C> implements Lease<C> {
+  readonly endpoint: Endpoint<C>;
+  readonly #released: (endpoint: Endpoint<C>) => void;
+  #isOver = false;
+
+  constructor(endpoint: Endpoint<C>, released: (endpoint: Endpoint<C>) => void) {
+    this.endpoint = endpoint;
+    this.#released = released;
+  }
+
+  /** Counts once, however often it is called. */
+  release(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#released(this.endpoint);
   }
 }

@@ -2,7 +2,9 @@ import type { Socket } from "node:net";
 import { EdgeError, RESET, fromUpstream } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { Connection } from "../http2/connection.ts";
+import type { Head } from "../http2/header-blocks.ts";
 import { resetBy } from "../http2/reset.ts";
+import type { StreamEvents } from "../http2/stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
 import type { Address } from "../parse.ts";
 import { connectTo } from "./connect.ts";
@@ -18,8 +20,10 @@ export interface ReplyReceiver extends BodyReceiver {
 export interface UpstreamStream extends Outgoing {
   /** Gives back credit for `bytes` of the reply that have left the edge. */
   consume(bytes: number): void;
+  /** True once all of the request has gone out, or can no longer. */
+  readonly localEnded: boolean;
   /** Tells the worker that nobody waits any more. */
-  cancel(): void;
+  reset(code: "CANCEL"): void;
 }
 
 /**
@@ -61,31 +65,26 @@ export class Http2Upstream {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Sends a request head and starts to listen for its reply. Call `ready` first. */
-  open(fields: HeaderList, neverIndexed: readonly string[], receiver: ReplyReceiver): UpstreamStream {
+  /** True when a request can be sent now; else `ready` tells when. */
+  get isReady(): boolean {
+    const state = this.#state;
+    return state.name === "ready" && state.connection.isOpen && state.connection.hasRoom;
+  }
+
+  /** Sends a request head and starts to listen for its reply. Throws `upstream_refused` when the connection is not ready. */
+  open(
+    pseudo: HeaderList,
+    fields: HeaderList,
+    neverIndexed: readonly string[],
+    receiver: ReplyReceiver,
+  ): UpstreamStream {
     const state = this.#state;
     // It ended between `ready` and now: nothing was sent.
     if (state.name !== "ready") throw new EdgeError("upstream_refused");
-    const stream = state.connection.open(fields, neverIndexed);
-    stream.events = {
-      head(all, end) {
-        const status = Number(all[1]);
-        const headers = all.slice(2);
-        if (status < 200) receiver.inform(status, headers);
-        else receiver.head(status, headers, end);
-      },
-      closed: () => this.#wake(),
-    };
+    const stream = state.connection.open(pseudo, fields, neverIndexed);
+    stream.events = new Reply(receiver, this.#wake);
     stream.receive(receiver);
-    return {
-      set onSent(callback: (bytes: number) => void) {
-        stream.onSent = callback;
-      },
-      consume: (bytes) => stream.consume(bytes),
-      write: (chunk) => stream.write(chunk),
-      end: (trailers) => stream.end(trailers),
-      cancel: () => stream.reset("CANCEL"),
-    };
+    return stream;
   }
 
   close(): void {
@@ -137,8 +136,26 @@ export class Http2Upstream {
     return opened.promise;
   }
 
-  #wake(): void {
-    for (const resume of this.#waiting.splice(0)) resume();
+  readonly #wake = (): void => {
+    if (this.#waiting.length > 0) for (const resume of this.#waiting.splice(0)) resume();
+  };
+}
+
+/** Tells a receiver of reply heads. */
+class Reply implements StreamEvents {
+  readonly closed: () => void;
+  readonly #receiver: ReplyReceiver;
+
+  constructor(receiver: ReplyReceiver, closed: () => void) {
+    this.#receiver = receiver;
+    this.closed = closed;
+  }
+
+  replied(head: Head, end: boolean): void {
+    const status = Number(head.fields[1]);
+    const headers = (head.reply ??= head.fields.slice(2));
+    if (status < 200) this.#receiver.inform(status, headers);
+    else this.#receiver.head(status, headers, end);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HeaderList, Peer } from "../../edge/exchange.ts";
-import type { Caller } from "../../edge/headers.ts";
+import type { Caller } from "../../edge/exchange.ts";
 import {
   find,
   findAll,

@@ -129,8 +129,8 @@ test("a refusal is not remembered", async () => {
     },
     () => 0,
   );
-  await assert.rejects(cache.caller("token"));
-  await assert.rejects(cache.caller("token"));
+  await assert.rejects(async () => cache.caller("token"));
+  await assert.rejects(async () => cache.caller("token"));
   assert.equal(verified, 2);
 });
 

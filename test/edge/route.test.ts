@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RequestHead } from "../../edge/exchange.ts";
-import type { Route } from "../../edge/route.ts";
+import type { Route } from "../../edge/exchange.ts";
 import { route } from "../../edge/route.ts";
 import { GET } from "../support/heads.ts";
 

@@ -14,7 +14,7 @@ function never(name: string, value: string): Buffer {
 }
 
 test("a field that must never be indexed goes to the worker as one, each time (RFC 7541, section 7.1.3)", async (t) => {
-  const heads: { fields: string[]; neverIndexed: readonly string[] }[] = [];
+  const heads: { fields: readonly string[]; neverIndexed: readonly string[] }[] = [];
   const two = Promise.withResolvers<void>();
   const decoder = new Decoder(4096, 65_536);
   const reader = new FrameReader(16_384, (bytes, { type, start, end }) => {

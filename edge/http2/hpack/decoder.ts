@@ -1,3 +1,4 @@
+import type { HeaderList } from "../../exchange.ts";
 import { DynamicTable } from "./dynamic-table.ts";
 import { HpackError } from "./error.ts";
 import { decodeHuffman } from "./huffman.ts";
@@ -9,7 +10,7 @@ const MAX_INTEGER = 2 ** 28;
 /** A decoded header block. */
 export interface Decoded {
   /** `[name, value, name, value, …]`, strings of bytes (latin1). */
-  readonly fields: string[];
+  readonly fields: HeaderList;
   /** Names of fields that must never be put into a table (RFC 7541, section 7.1.3). */
   readonly neverIndexed: readonly string[];
   /** True when the block held more than the limit; `fields` then ends before it did. */
@@ -35,9 +36,9 @@ export class Decoder {
     this.#maxListBytes = maxListBytes;
   }
 
-  /** Grows with each entry that comes into the table: as long as it is the same, a block of indexed fields means the same. */
+  /** Grows with each change of the table: as long as it is the same, a block that changes nothing means the same. */
   get version(): number {
-    return this.#table.inserted;
+    return this.#table.version;
   }
 
   /** Decodes a whole block. Throws HpackError, after which the connection cannot go on. */

@@ -4,6 +4,8 @@ import { ENTRY_OVERHEAD } from "./static-table.ts";
 export class DynamicTable {
   /** Grows by one with each entry put in, whatever is evicted: entries can be named by it for as long as they live. */
   inserted = 0;
+  /** Grows with each change. */
+  version = 0;
   size = 0;
   maxSize: number;
 
@@ -34,6 +36,7 @@ export class DynamicTable {
   /** RFC 7541, section 4.4: an entry larger than the table empties it, and is no error. */
   add(name: string, value: string): void {
     const bytes = name.length + value.length + ENTRY_OVERHEAD;
+    this.version++;
     this.#evictTo(this.maxSize - bytes);
     if (bytes > this.maxSize) return;
     this.#names.push(name);
@@ -43,6 +46,7 @@ export class DynamicTable {
   }
 
   resize(maxSize: number): void {
+    this.version++;
     this.maxSize = maxSize;
     this.#evictTo(maxSize);
   }

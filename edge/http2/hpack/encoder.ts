@@ -38,6 +38,17 @@ const UNIQUE = new Set([
 /** An entry larger than this share of the table is not worth what it pushes out. */
 const LARGEST_SHARE = 4;
 
+/** Blocks that are remembered at most, and bytes of the largest; lists among which the next one to remember is looked for. */
+const MAX_REMEMBERED = 256;
+const MAX_REMEMBERED_BYTES = 2048;
+const CANDIDATES = 16;
+
+/** A block that came out the same as long as the table is what it is. */
+interface Remembered {
+  readonly pseudo: HeaderList;
+  readonly block: Buffer;
+}
+
 /** Bytes that an integer takes at most. */
 const INTEGER_BYTES = 6;
 
@@ -57,6 +68,12 @@ export class Encoder {
   readonly #maxTableBytes: number;
   /** The smallest size since the last block, when it has to be told (RFC 7541, section 4.2). */
   #smallest: number | undefined;
+  /** What was made of lists that came more than once (by identity), and the table's version that it holds for. */
+  readonly #remembered = new Map<HeaderList, Remembered>();
+  #version = 0;
+  /** The lists that came last. */
+  readonly #candidates: HeaderList[] = [];
+  #nextCandidate = 0;
 
   constructor({ maxTableBytes, huffman }: EncoderOptions) {
     this.#maxTableBytes = maxTableBytes;
@@ -72,16 +89,51 @@ export class Encoder {
     this.#table.resize(size);
   }
 
+  /** The block of a list that came before, if it is still good. `pseudo` and `fields` are told by identity: who changes a list must make a new one. */
+  recall(pseudo: HeaderList, fields: HeaderList): Buffer | undefined {
+    if (this.#version !== this.#table.version || this.#smallest !== undefined) return undefined;
+    const known = this.#remembered.get(fields);
+    return known !== undefined && known.pseudo === pseudo ? known.block : undefined;
+  }
+
   /** Bytes that `encode` takes at most for these fields. */
   static most(fields: HeaderList): number {
     let bytes = 2 * INTEGER_BYTES;
-    for (const text of fields) bytes += text.length + INTEGER_BYTES;
+    for (let i = 0; i < fields.length; i++) bytes += (fields[i]?.length ?? 0) + INTEGER_BYTES;
     return bytes;
   }
 
-  /** Writes a block; answers where it ends. There must be room for `Encoder.most(fields)` bytes. */
-  encode(fields: HeaderList, neverIndexed: readonly string[], out: Buffer, start: number): number {
-    let at = this.#writeSize(out, start);
+  /** Writes a block, first the pseudo-header fields; answers where it ends. There must be room for `Encoder.most` of both lists. */
+  encode(
+    pseudo: HeaderList,
+    fields: HeaderList,
+    neverIndexed: readonly string[],
+    out: Buffer,
+    start: number,
+  ): number {
+    const from = this.#writeSize(out, start);
+    const { version } = this.#table;
+    const at = this.#fields(fields, neverIndexed, out, this.#fields(pseudo, neverIndexed, out, from));
+    if (version === this.#table.version && from === start) this.#mayRemember(pseudo, fields, out, start, at);
+    return at;
+  }
+
+  /** Remembers the block of a list that has come before, lately. Most lists never come again and are not worth their place. */
+  #mayRemember(pseudo: HeaderList, fields: HeaderList, out: Buffer, start: number, end: number): void {
+    if (end - start > MAX_REMEMBERED_BYTES) return;
+    if (!this.#candidates.includes(fields)) {
+      this.#candidates[this.#nextCandidate] = fields;
+      this.#nextCandidate = (this.#nextCandidate + 1) % CANDIDATES;
+      return;
+    }
+    if (this.#version !== this.#table.version || this.#remembered.size >= MAX_REMEMBERED)
+      this.#remembered.clear();
+    this.#version = this.#table.version;
+    this.#remembered.set(fields, { pseudo, block: Buffer.from(out.subarray(start, end)) });
+  }
+
+  #fields(fields: HeaderList, neverIndexed: readonly string[], out: Buffer, start: number): number {
+    let at = start;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? "";
       const value = fields[i + 1] ?? "";
