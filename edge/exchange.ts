@@ -57,6 +57,7 @@ export interface Peer {
  * `abort` may come at any time until the exchange is over, and nothing follows it.
  */
 export interface BodyReceiver {
+  /** The chunk's memory is used again after the call: who keeps bytes copies them. */
   data(chunk: Buffer): void;
   end(trailers: HeaderList): void;
   abort(error: EdgeError): void;
@@ -74,6 +75,7 @@ export interface Incoming {
 export interface Outgoing {
   /** Called with the number of bytes that have left; whoever writes turns it into credit for its source. */
   onSent: (bytes: number) => void;
+  /** Sends or copies: the chunk is the caller's again when this returns. */
   write(chunk: Buffer): void;
   end(trailers: HeaderList): void;
 }

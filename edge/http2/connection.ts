@@ -45,15 +45,6 @@ export interface ConnectionOptions {
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;
 }
 
-/**
- * When what was written leaves. To a worker: at the end of the read event that caused it. To a client: at the end of the turn, since
- * the replies it waits for come from many connections, and one write can carry them all.
- */
-const LATER = {
-  client: (flush: () => void): void => process.nextTick(flush),
-  server: (flush: () => void): void => void setImmediate(flush),
-} as const;
-
 /** Bytes below which a WINDOW_UPDATE counts as one that is sent to keep us busy. */
 const SMALL_UPDATE = 256;
 
@@ -96,7 +87,7 @@ export class Connection {
     this.#blocks = new HeaderBlocks(TABLE_BYTES, options.maxHeadBytes, this.#counts);
     this.#window = new ReceiveWindow(options.connectionWindow);
     this.#encoder = new Encoder({ maxTableBytes: TABLE_BYTES, huffman: options.role === "server" });
-    this.#writer = new FrameWriter(socket, this.#encoder, LATER[options.role]);
+    this.#writer = new FrameWriter(socket, this.#encoder);
     socket.on("drain", () => this.#pumpAll());
     socket.once("close", () => this.#onClose());
     this.#sendSettings();

@@ -19,8 +19,8 @@ export class FrameWriter {
   #lastData = 0;
   #lastDataStream = 0;
 
-  constructor(socket: Socket, encoder: Encoder, later: (flush: () => void) => void) {
-    this.#output = new Output(socket, later);
+  constructor(socket: Socket, encoder: Encoder) {
+    this.#output = new Output(socket);
     this.#encoder = encoder;
   }
 

@@ -101,7 +101,7 @@ export class HeaderBlocks {
     const end = (frame.flags & FLAG.END_STREAM) !== 0;
     if ((frame.flags & FLAG.END_HEADERS) !== 0)
       return { stream, end, head: this.#decode(bytes, start, payload.end) };
-    const fragment = bytes.subarray(start, payload.end);
+    const fragment = Buffer.from(bytes.subarray(start, payload.end));
     this.#unfinished = { stream, end, fragments: [fragment], bytes: fragment.length };
     return undefined;
   }
@@ -111,7 +111,7 @@ export class HeaderBlocks {
     const block = this.#unfinished;
     if (block === undefined) throw new ConnectionError("PROTOCOL_ERROR", "CONTINUATION without HEADERS");
     if (frame.start === frame.end) this.#counts.spend("empty");
-    block.fragments.push(bytes.subarray(frame.start, frame.end));
+    block.fragments.push(Buffer.from(bytes.subarray(frame.start, frame.end)));
     block.bytes += frame.end - frame.start;
     // CVE-2024-27316. Compressed bytes are never more than a few beyond what they stand for.
     if (block.fragments.length > MAX_CONTINUATIONS || block.bytes > this.#maxHeadBytes * 2) {

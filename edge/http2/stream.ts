@@ -106,11 +106,11 @@ export class Stream implements Incoming, Outgoing {
 
   write(chunk: Buffer): void {
     if (this.isClosed || this.localEnded || this.#trailersOut !== undefined || chunk.length === 0) return;
-    if (this.#queue !== undefined) return void this.#queue.push(chunk);
+    if (this.#queue !== undefined) return void this.#queue.push(Buffer.from(chunk));
     const sent = this.#send(chunk, 0);
     if (sent < chunk.length) {
-      this.#queue = [chunk];
-      this.#queueAt = sent;
+      this.#queue = [Buffer.from(chunk.subarray(sent))];
+      this.#queueAt = 0;
       this.#connection.waitForRoom(this);
     }
     if (sent > 0) this.onSent(sent);
@@ -159,10 +159,10 @@ export class Stream implements Incoming, Outgoing {
     return at - from;
   }
 
-  /** DATA has come: `chunk` is a view that may be kept. */
+  /** DATA has come. */
   onData(chunk: Buffer): void {
     if (this.#discarding) return this.consume(chunk.length);
-    if (this.#receiver === undefined) (this.#early ??= []).push(chunk);
+    if (this.#receiver === undefined) (this.#early ??= []).push(Buffer.from(chunk));
     else this.#receiver.data(chunk);
   }
 

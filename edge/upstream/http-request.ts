@@ -123,7 +123,10 @@ export class UpstreamRequest extends EventEmitter {
       setDefaultHeaders: false,
       maxHeaderSize: headBytes,
       ...(agent === undefined
-        ? { createConnection: () => connectTo(address, connectMs, this.#wanted.upgraded !== undefined) }
+        ? {
+            createConnection: () =>
+              connectTo(address, connectMs, { allowHalfOpen: this.#wanted.upgraded !== undefined }),
+          }
         : { agent }),
     });
     outgoing.on("socket", (socket: Socket) => this.#onSocket(socket));

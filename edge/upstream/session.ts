@@ -46,6 +46,9 @@ export interface UpstreamOptions {
   readonly headMs: number;
 }
 
+/** What workers send is read into this one buffer, and handled before the next read: nothing in it outlives the event. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
+
 /** The HTTP/2 connection to one gRPC worker, opened when it is first needed and again after it ended. */
 export class Http2Upstream {
   readonly #address: Address;
@@ -106,7 +109,16 @@ export class Http2Upstream {
 
   #connect(): Promise<Connection> {
     const { connectMs, headBytes, headMs } = this.#options;
-    const socket = connectTo(this.#address, connectMs);
+    let connection: Connection | undefined;
+    const socket = connectTo(this.#address, connectMs, {
+      onread: {
+        buffer: READ_BUFFER,
+        callback: (length, buffer) => {
+          connection?.receive((buffer as Buffer).subarray(0, length));
+          return true;
+        },
+      },
+    });
     const opened = Promise.withResolvers<Connection>();
     const lost = (thrown?: unknown): void => {
       if (this.#state.name !== "closed" && this.#state.socket === socket) this.#state = { name: "closed" };
@@ -115,7 +127,7 @@ export class Http2Upstream {
     };
     socket.once("connect", () => {
       socket.write(PREFACE);
-      const connection = new Connection(socket, {
+      connection = new Connection(socket, {
         role: "client",
         streamWindow: STREAM_WINDOW,
         connectionWindow: CONNECTION_WINDOW,
@@ -126,7 +138,6 @@ export class Http2Upstream {
         abortedBy: brokenOff,
         onState: (state) => (state === "ready" ? this.#wake() : lost()),
       });
-      socket.on("data", (bytes: Buffer) => connection.receive(bytes));
       this.#state = { name: "ready", socket, connection };
       opened.resolve(connection);
     });
