@@ -410,3 +410,28 @@ test("no token and no caller's secret in any log line or error", async (t) => {
     for (const part of token.split(".")) assert.ok(!said.includes(part), `leaked ${part.slice(0, 20)}`);
   assert.ok(edge.lines.length >= tokens.length);
 });
+
+test("on one HTTP/2 connection, the same head again is the same caller, and another head another", async (t) => {
+  const both = await testEdge(t, settings(issuer, { AUTH_SERVICE_ACCOUNTS: "a@example.com,b@example.com" }));
+  const session = http2Client(t, both.port);
+  const tokens = ["a@example.com", "b@example.com"].map((email) => issuer.mint({ ...OPTIONS, email }));
+  for (let i = 0; i < 12; i++) {
+    const reply = await h2(session, { ":path": "/", authorization: `Bearer ${tokens[i % 2] ?? ""}` });
+    const { headers } = JSON.parse(reply.body.toString()) as { headers: Record<string, string> };
+    assert.equal(headers["x-auth-email"], i % 2 === 0 ? "a@example.com" : "b@example.com");
+  }
+});
+
+test("a head that is sent again and again is refused as soon as its token has expired", async (t) => {
+  const session = http2Client(t, edge.port);
+  const expires = now() + 2;
+  const head = { ":path": "/", authorization: `Bearer ${minted({ exp: expires })}` };
+  let accepted = 0;
+  while (Date.now() < expires * 1000 - 50) {
+    assert.equal((await h2(session, head)).headers[":status"], 200);
+    accepted++;
+  }
+  assert.ok(accepted > 2);
+  await new Promise((resolve) => setTimeout(resolve, expires * 1000 - Date.now()));
+  assert.equal((await h2(session, head)).headers[":status"], 401);
+});

@@ -6,6 +6,8 @@ import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { Counts } from "../../../edge/http2/counts.ts";
+import { HeaderBlocks } from "../../../edge/http2/header-blocks.ts";
 import { Decoder } from "../../../edge/http2/hpack/decoder.ts";
 import { Encoder } from "../../../edge/http2/hpack/encoder.ts";
 import { HpackError } from "../../../edge/http2/hpack/error.ts";
@@ -76,6 +78,37 @@ for (const huffman of [true, false]) {
     }
   });
 }
+
+test("blocks that are remembered on both sides mean what they say, whatever the tables do in between", () => {
+  const next = random(17);
+  const encoder = new Encoder({ maxTableBytes: 4096, huffman: true });
+  const blocks = new HeaderBlocks(4096, 1_000_000, new Counts(() => 0));
+  const again = Array.from({ length: 24 }, () => someFields(next));
+  const pseudo = [
+    [":status", "200"],
+    [":status", "404"],
+  ];
+  const seen = new Set<unknown>();
+  let recalled = 0;
+  let same = 0;
+  for (let i = 0; i < 20_000; i++) {
+    if (next() < 0.005) encoder.allow(Math.floor(next() * 5000));
+    // Long runs of a few lists, as traffic has them, and now and then one that is new.
+    const fields = next() < 0.02 ? someFields(next) : (again[((i >> 9) % 20) + Math.floor(next() * 4)] ?? []);
+    const status = pseudo[Math.floor(next() * 1.1)] ?? [];
+    const known = encoder.recall(status, fields);
+    if (known !== undefined) recalled++;
+    const out = Buffer.alloc(Encoder.most(status) + Encoder.most(fields));
+    const block = known ?? out.subarray(0, encoder.encode(status, fields, [], out, 0));
+    const head = blocks.headers(block, { type: 1, flags: 4, stream: 1, start: 0, end: block.length })?.head;
+    assert.deepEqual(head?.fields, [...status, ...fields]);
+    if (seen.has(head)) same++;
+    seen.add(head);
+  }
+  // Both memories were at work, or this has shown nothing.
+  assert.ok(recalled > 1000, `the encoder recalled ${recalled}`);
+  assert.ok(same > 1000, `the decoder recalled ${same}`);
+});
 
 test("200,000 random blocks are decoded or refused, and nothing else happens", () => {
   const next = random(11);
