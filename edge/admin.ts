@@ -11,10 +11,12 @@ export interface EndpointView {
 
 export interface AdminDeps {
   readonly lifecycle: Lifecycle;
+  /** In Prometheus' text format. */
+  readonly metrics: () => string;
   readonly upstreams: () => Readonly<Record<string, readonly EndpointView[]>>;
 }
 
-/** The loopback-only port for whoever runs the edge: `/livez`, `/readyz`, `/upstreams`. Resolves once listening. */
+/** The loopback-only port for whoever runs the edge: `/livez`, `/readyz`, `/metrics`, `/upstreams`. Resolves once listening. */
 export async function startAdmin(port: number, deps: AdminDeps): Promise<Server> {
   const server = createServer((req, res) => {
     const answer = (status: number, body: object): void => {
@@ -27,10 +29,12 @@ export async function startAdmin(port: number, deps: AdminDeps): Promise<Server>
         return answer(200, { phase });
       case "/readyz":
         return answer(phase === "ready" ? 200 : 503, { phase, running });
+      case "/metrics":
+        return void res.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(deps.metrics());
       case "/upstreams":
         return answer(200, deps.upstreams());
       default:
-        return answer(404, { error: "not_found", paths: ["/livez", "/readyz", "/upstreams"] });
+        return answer(404, { error: "not_found", paths: ["/livez", "/readyz", "/metrics", "/upstreams"] });
     }
   });
   await new Promise<void>((resolve, reject) => {

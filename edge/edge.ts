@@ -7,8 +7,11 @@ import type { Config } from "./config.ts";
 import { EdgeError, toEdgeError } from "./errors.ts";
 import type { HandleDeps } from "./handle.ts";
 import { handle } from "./handle.ts";
+import type { LimitName } from "./http2/limits.ts";
+import { EXCEEDED } from "./http2/limits.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
 import type { Address } from "./parse.ts";
 import type { Forward } from "./proxy/forward.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
@@ -71,14 +74,21 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
     lifecycle,
     log,
   };
-  const server = createEdgeServer(config, (exchange) => handle(exchange, deps));
+  const metrics = new Metrics();
+  const exceeded = (limit: LimitName): void => {
+    metrics.countExceeded(limit);
+    log.debug({ limit }, EXCEEDED[limit]);
+  };
+  const server = createEdgeServer(config, (exchange) => handle(exchange, deps), exceeded);
   const upstreams = (): Record<string, EndpointView[]> => ({
     http: http.endpoints.map(view),
     grpc: grpc.endpoints.map(view),
     ws: ws.endpoints.map(view),
   });
   const admin =
-    config.adminPort === 0 ? undefined : await startAdmin(config.adminPort, { lifecycle, upstreams });
+    config.adminPort === 0
+      ? undefined
+      : await startAdmin(config.adminPort, { lifecycle, metrics: () => metrics.render(), upstreams });
 
   const destroy = (): void => {
     lifecycle.phase = "closed";

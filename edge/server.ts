@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import type { Config } from "./config.ts";
 import type { Handler, ProtocolServer } from "./exchange.ts";
 import { createHttp1 } from "./http1/server.ts";
+import type { LimitName } from "./http2/limits.ts";
 import { createHttp2 } from "./http2/server.ts";
 import { sniff } from "./sniff.ts";
 
@@ -16,9 +17,13 @@ export interface EdgeServer {
   destroy(): void;
 }
 
-export function createEdgeServer(config: Config, handle: Handler): EdgeServer {
+export function createEdgeServer(
+  config: Config,
+  handle: Handler,
+  exceeded: (limit: LimitName) => void,
+): EdgeServer {
   const http1 = createHttp1(config, handle);
-  const http2 = createHttp2(config, handle);
+  const http2 = createHttp2(config, handle, exceeded);
   const undecided = new Set<Socket>();
   // Half-open is allowed for tunnels, whose directions end one by one.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {

@@ -26,6 +26,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["http1/", 3],
   ["http2/", 3],
   ["admin.ts", 3],
+  ["metrics.ts", 4],
   ["upstream/", 4],
   ["proxy/", 5],
   ["server.ts", 5],

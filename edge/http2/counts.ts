@@ -1,24 +1,11 @@
 import { ConnectionError } from "./frame.ts";
+import type { Limits } from "./limits.ts";
+import { EXCEEDED } from "./limits.ts";
 
-/**
- * What a peer may do for free, and how much of it: each attack has a bucket, which fills up by the second. An empty one ends
- * the connection with ENHANCE_YOUR_CALM.
- */
-export const LIMITS = {
-  /** Rapid reset (CVE-2023-44487), and resets of ours that the peer provokes (MadeYouReset, CVE-2025-8671). */
-  resets: { burst: 1000, perSecond: 50 },
-  /** PING and SETTINGS each cost an answer (CVE-2019-9512, CVE-2019-9515). */
-  answers: { burst: 1000, perSecond: 50 },
-  /** Frames that carry nothing: empty DATA, HEADERS and CONTINUATION, PRIORITY (CVE-2019-9518). */
-  empty: { burst: 1000, perSecond: 100 },
-  /** WINDOW_UPDATE by the byte. */
-  updates: { burst: 20_000, perSecond: 10_000 },
-} as const;
+/** What a peer may do for free, and which share of it comes back each second. */
+const SHARE_PER_SECOND = { resets: 0.05, answers: 0.05, empty: 0.1, updates: 0.5 } as const;
 
-export type Counted = keyof typeof LIMITS;
-
-/** CONTINUATION frames of one block (CVE-2024-27316). */
-export const MAX_CONTINUATIONS = 64;
+export type Counted = keyof typeof SHARE_PER_SECOND;
 
 interface Bucket {
   left: number;
@@ -26,32 +13,38 @@ interface Bucket {
   at: number;
 }
 
-/** The buckets of one connection. */
+/** The buckets of one connection: what costs the peer next to nothing, and us some work, fills up by the second. */
 export class Counts {
+  readonly #limits: Pick<Limits, Counted>;
   readonly #now: () => number;
   readonly #buckets: Record<Counted, Bucket>;
 
-  constructor(now: () => number) {
+  /** `now` is in milliseconds, from wherever. */
+  constructor(limits: Pick<Limits, Counted>, now: () => number) {
+    this.#limits = limits;
     this.#now = now;
-    const full = (what: Counted): Bucket => ({ left: LIMITS[what].burst, at: now() });
+    const at = now();
+    const { resets, answers, empty, updates } = limits;
     this.#buckets = {
-      resets: full("resets"),
-      answers: full("answers"),
-      empty: full("empty"),
-      updates: full("updates"),
+      resets: { left: resets, at },
+      answers: { left: answers, at },
+      empty: { left: empty, at },
+      updates: { left: updates, at },
     };
   }
 
   /** Throws ENHANCE_YOUR_CALM when there was too much of it. */
   spend(what: Counted): void {
     const bucket = this.#buckets[what];
-    if (bucket.left < 1) {
-      const { burst, perSecond } = LIMITS[what];
-      const now = this.#now();
-      bucket.left = Math.min(burst, ((now - bucket.at) / 1000) * perSecond);
-      bucket.at = now;
-      if (bucket.left < 1) throw new ConnectionError("ENHANCE_YOUR_CALM", `too_many_${what}`);
-    }
+    if (bucket.left < 1) this.#fill(what, bucket);
     bucket.left--;
+  }
+
+  #fill(what: Counted, bucket: Bucket): void {
+    const most = this.#limits[what];
+    const now = this.#now();
+    bucket.left = Math.min(most, ((now - bucket.at) / 1000) * most * SHARE_PER_SECOND[what]);
+    bucket.at = now;
+    if (bucket.left < 1) throw new ConnectionError("ENHANCE_YOUR_CALM", EXCEEDED[what], what);
   }
 }

@@ -1,3 +1,5 @@
+import type { LimitName } from "./limits.ts";
+
 /** Frame types (RFC 9113, section 6). */
 export const TYPE = {
   DATA: 0,
@@ -57,10 +59,13 @@ export const DEFAULT_WINDOW = 65_535;
 /** A connection error: GOAWAY with this code, and the end (RFC 9113, section 5.4.1). */
 export class ConnectionError extends Error {
   readonly code: ErrorCode;
+  readonly limit: LimitName | undefined;
 
-  constructor(code: ErrorCode, message: string) {
+  /** `limit` is the one that was exceeded, if it was one. */
+  constructor(code: ErrorCode, message: string, limit?: LimitName) {
     super(message);
     this.code = code;
+    this.limit = limit;
   }
 }
 
@@ -68,11 +73,14 @@ export class ConnectionError extends Error {
 export class StreamError extends Error {
   readonly stream: number;
   readonly code: ErrorCode;
+  readonly limit: LimitName | undefined;
 
-  constructor(stream: number, code: ErrorCode, message: string) {
+  /** `limit` is the one that was exceeded, if it was one. */
+  constructor(stream: number, code: ErrorCode, message: string, limit?: LimitName) {
     super(message);
     this.stream = stream;
     this.code = code;
+    this.limit = limit;
   }
 }
 

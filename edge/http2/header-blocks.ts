@@ -1,10 +1,10 @@
 import type { HeaderList, RequestHead } from "../exchange.ts";
 import type { Counts } from "./counts.ts";
-import { MAX_CONTINUATIONS } from "./counts.ts";
 import { checkReply, checkRequest, checkTrailers } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 import { ConnectionError, FLAG, TYPE, withoutPadding } from "./frame.ts";
 import type { Decoded } from "./hpack/decoder.ts";
+import { EXCEEDED } from "./limits.ts";
 import { Decoder } from "./hpack/decoder.ts";
 import { HpackError } from "./hpack/error.ts";
 
@@ -70,15 +70,17 @@ interface Unfinished {
 export class HeaderBlocks {
   readonly #decoder: Decoder;
   readonly #maxHeadBytes: number;
+  readonly #maxContinuations: number;
   readonly #counts: Counts;
   #unfinished: Unfinished | undefined;
   /** By the block's bytes; good for one version of the table. */
   readonly #remembered = new Map<string, Head>();
   #version = 0;
 
-  constructor(tableBytes: number, maxHeadBytes: number, counts: Counts) {
+  constructor(tableBytes: number, maxHeadBytes: number, maxContinuations: number, counts: Counts) {
     this.#decoder = new Decoder(tableBytes, maxHeadBytes);
     this.#maxHeadBytes = maxHeadBytes;
+    this.#maxContinuations = maxContinuations;
     this.#counts = counts;
   }
 
@@ -114,8 +116,8 @@ export class HeaderBlocks {
     block.fragments.push(Buffer.from(bytes.subarray(frame.start, frame.end)));
     block.bytes += frame.end - frame.start;
     // CVE-2024-27316. Compressed bytes are never more than a few beyond what they stand for.
-    if (block.fragments.length > MAX_CONTINUATIONS || block.bytes > this.#maxHeadBytes * 2) {
-      throw new ConnectionError("ENHANCE_YOUR_CALM", "too_many_continuations");
+    if (block.fragments.length > this.#maxContinuations || block.bytes > this.#maxHeadBytes * 2) {
+      throw new ConnectionError("ENHANCE_YOUR_CALM", EXCEEDED.continuations, "continuations");
     }
     if ((frame.flags & FLAG.END_HEADERS) === 0) return undefined;
     this.#unfinished = undefined;

@@ -6,13 +6,18 @@ import { peerOf } from "../peer.ts";
 import { Connection } from "./connection.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { checkHead, readHead } from "./head.ts";
+import type { LimitName, Limits } from "./limits.ts";
 import { resetBy } from "./reset.ts";
 import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "./windows.ts";
 
 /** HTTP/2 by prior knowledge, as exchanges. */
-export function createHttp2(config: Config, handle: Handler): ProtocolServer {
+export function createHttp2(
+  config: Config,
+  handle: Handler,
+  exceeded: (limit: LimitName) => void,
+): ProtocolServer {
   const connections = new Map<Socket, Connection>();
   let emptied: (() => void) | undefined;
 
@@ -31,12 +36,18 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
       connectionWindow: CONNECTION_WINDOW,
       maxStreams: config.streams,
       maxHeadBytes: config.headBytes,
-      headMs: config.headMs,
+      limits: config,
+      exceeded,
       connectProtocol: config.webSocketOverH2,
       abortedBy: (code) => resetBy(code, new EdgeError("client_gone")),
       onRequest,
     });
   };
+
+  const tickMs = tickOf(config);
+  const clock = setInterval(() => {
+    for (const connection of connections.values()) connection.tick(tickMs);
+  }, tickMs).unref();
 
   return {
     accept(socket) {
@@ -49,9 +60,6 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
         connections.delete(socket);
         if (connections.size === 0) emptied?.();
       });
-      socket.setTimeout(config.idleMs, () => {
-        if (connection.streams.size === 0) connection.drain();
-      });
       afterPreface(socket, (bytes) => connection.receive(bytes));
     },
     drain() {
@@ -62,9 +70,15 @@ export function createHttp2(config: Config, handle: Handler): ProtocolServer {
       });
     },
     destroy() {
+      clearInterval(clock);
       for (const connection of connections.values()) connection.destroy();
     },
   };
+}
+
+/** Milliseconds between two looks at the clocks of all connections: often enough for the shortest of the limits. */
+function tickOf({ stallMs, quietMs, headMs, idleMs }: Limits): number {
+  return Math.max(25, Math.min(1000, Math.min(stallMs, quietMs, headMs, idleMs) / 4));
 }
 
 /** The same block means the same request, but for whether a body follows. */

@@ -57,6 +57,9 @@ export class Stream implements Incoming, Outgoing {
   #queue: Buffer[] | undefined;
   #queueAt = 0;
   #trailersOut: HeaderList | undefined;
+  /** Bytes the peer has taken since the last look, and whether something waited for it then. */
+  #taken = 0;
+  #waited = false;
 
   constructor(connection: Connection, id: number, sendWindow: number, streamWindow: number) {
     this.#connection = connection;
@@ -68,6 +71,14 @@ export class Stream implements Incoming, Outgoing {
   /** True while something waits to be sent. */
   get hasQueue(): boolean {
     return this.#queue !== undefined || (this.#trailersOut !== undefined && !this.localEnded);
+  }
+
+  /** Looked at from time to time: true when something has waited since the last look, and the peer took less than `least` bytes. */
+  isStalled(least: number): boolean {
+    const stalled = this.#waited && this.hasQueue && this.#taken < least;
+    this.#waited = this.hasQueue;
+    this.#taken = 0;
+    return stalled;
   }
 
   receive(receiver: BodyReceiver): void {
@@ -111,7 +122,7 @@ export class Stream implements Incoming, Outgoing {
     if (sent < chunk.length) {
       this.#queue = [Buffer.from(chunk.subarray(sent))];
       this.#queueAt = 0;
-      this.#connection.waitForRoom(this);
+      this.#connection.windows.wait(this);
     }
     if (sent > 0) this.onSent(sent);
   }
@@ -142,7 +153,7 @@ export class Stream implements Incoming, Outgoing {
       queue.shift();
       this.#queueAt = 0;
     }
-    if (queue.length > 0) this.#connection.waitForRoom(this);
+    if (queue.length > 0) this.#connection.windows.wait(this);
     else this.#queue = undefined;
     if (this.#queue === undefined && this.#trailersOut !== undefined) this.#sendEnd(this.#trailersOut);
     if (sent > 0) this.onSent(sent);
@@ -156,6 +167,7 @@ export class Stream implements Incoming, Outgoing {
       if (bytes === 0) break;
       at += bytes;
     }
+    this.#taken += at - from;
     return at - from;
   }
 

@@ -3,6 +3,7 @@ import { EdgeError, RESET, fromUpstream } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { Connection } from "../http2/connection.ts";
 import type { Head } from "../http2/header-blocks.ts";
+import type { Limits } from "../http2/limits.ts";
 import { resetBy } from "../http2/reset.ts";
 import type { StreamEvents } from "../http2/stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
@@ -39,12 +40,13 @@ type State =
   | { readonly name: "connecting"; readonly socket: Socket; readonly ready: Promise<Connection> }
   | { readonly name: "ready"; readonly socket: Socket; readonly connection: Connection };
 
-export interface UpstreamOptions {
+export interface UpstreamOptions extends Limits {
   readonly connectMs: number;
   /** Bytes that a reply head may have. */
   readonly headBytes: number;
-  readonly headMs: number;
 }
+
+const nobody = (): void => {};
 
 /** What workers send is read into this one buffer, and handled before the next read: nothing in it outlives the event. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
@@ -108,7 +110,7 @@ export class Http2Upstream {
   }
 
   #connect(): Promise<Connection> {
-    const { connectMs, headBytes, headMs } = this.#options;
+    const { connectMs, headBytes } = this.#options;
     let connection: Connection | undefined;
     const socket = connectTo(this.#address, connectMs, {
       onread: {
@@ -133,7 +135,8 @@ export class Http2Upstream {
         connectionWindow: CONNECTION_WINDOW,
         maxStreams: 0,
         maxHeadBytes: headBytes,
-        headMs,
+        limits: this.#options,
+        exceeded: nobody,
         connectProtocol: false,
         abortedBy: brokenOff,
         onState: (state) => (state === "ready" ? this.#wake() : lost()),

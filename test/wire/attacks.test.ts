@@ -1,26 +1,28 @@
 // Each attack is carried out, on a real connection: it ends with ENHANCE_YOUR_CALM (11) or what RFC 9113 asks for, and
 // another client is served all the while.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
+import type { TestEdge } from "../support/edge.ts";
 import { testEdge } from "../support/edge.ts";
 import { END_HEADERS, END_STREAM, FrameClient, fields, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker } from "../support/workers.ts";
 
 const GRPC: [string, string][] = [["content-type", "application/grpc"]];
 
-/** Runs `attack` on a connection of its own; answers how that ended. Meanwhile others are served. */
+/** Runs `attack` on a connection of its own; answers how that ended, and which limits it met. Meanwhile others are served. */
 async function under(
   t: TestContext,
   attack: (client: FrameClient) => void,
   env: Record<string, string> = {},
-): Promise<string> {
+): Promise<{ end: string; limits: unknown[] }> {
   const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
   const grpc = await http2Worker(t, (stream) =>
     stream.respond({ ":status": 200, "content-type": "application/grpc" }),
   );
-  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, GRPC_UPSTREAMS: grpc, ...env });
+  const { port, lines } = await testEdge(t, { HTTP_UPSTREAMS: worker, GRPC_UPSTREAMS: grpc, ...env });
   const other = http2Client(t, port);
   assert.equal((await h2(other, { ":path": "/" })).headers[":status"], 200);
   const client = new FrameClient(t, port);
@@ -28,15 +30,16 @@ async function under(
   attack(client);
   const [end] = await Promise.all([client.ended, h2(other, { ":path": "/" })]);
   assert.equal((await h2(other, { ":path": "/" })).headers[":status"], 200);
-  return end;
+  return { end, limits: lines.flatMap(({ limit }) => limit ?? []) };
 }
 
 const times = (count: number, make: (i: number) => Buffer): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));
 
-const floods: [why: string, frames: () => Buffer][] = [
+const floods: [why: string, limit: string, frames: () => Buffer][] = [
   [
     "rapid reset (CVE-2023-44487)",
+    "resets",
     () =>
       times(1500, (i) =>
         Buffer.concat([
@@ -47,6 +50,7 @@ const floods: [why: string, frames: () => Buffer][] = [
   ],
   [
     "resets that the server is made to send (MadeYouReset, CVE-2025-8671)",
+    "resets",
     () =>
       times(1500, (i) =>
         Buffer.concat([
@@ -57,18 +61,29 @@ const floods: [why: string, frames: () => Buffer][] = [
   ],
   [
     "requests that are malformed on purpose",
+    "resets",
     () => times(1500, (i) => frame("HEADERS", 5, 2 * i + 1, fields(["Upper", "x"]))),
   ],
-  ["PING flood (CVE-2019-9512)", () => times(1500, () => frame("PING", 0, 0, Buffer.alloc(8)))],
-  ["SETTINGS flood (CVE-2019-9515)", () => times(1500, () => frame("SETTINGS", 0, 0))],
+  ["PING flood (CVE-2019-9512)", "answers", () => times(1500, () => frame("PING", 0, 0, Buffer.alloc(8)))],
+  ["SETTINGS flood (CVE-2019-9515)", "answers", () => times(1500, () => frame("SETTINGS", 0, 0))],
   [
     "empty DATA flood (CVE-2019-9518)",
+    "empty",
     () => Buffer.concat([headers(1, "POST", "/x", GRPC, false), times(1500, () => frame("DATA", 0, 1))]),
   ],
-  ["PRIORITY flood", () => times(1500, () => frame("PRIORITY", 0, 1, Buffer.from([0, 0, 0, 0, 16])))],
-  ["WINDOW_UPDATE flood", () => times(25_000, () => frame("WINDOW_UPDATE", 0, 0, Buffer.from([0, 0, 0, 1])))],
+  [
+    "PRIORITY flood",
+    "empty",
+    () => times(1500, () => frame("PRIORITY", 0, 1, Buffer.from([0, 0, 0, 0, 16]))),
+  ],
+  [
+    "WINDOW_UPDATE flood",
+    "updates",
+    () => times(25_000, () => frame("WINDOW_UPDATE", 0, 0, Buffer.from([0, 0, 0, 1]))),
+  ],
   [
     "CONTINUATION flood (CVE-2024-27316)",
+    "continuations",
     () =>
       Buffer.concat([
         frame("HEADERS", 0, 1, fields([":method", "GET"])),
@@ -77,6 +92,7 @@ const floods: [why: string, frames: () => Buffer][] = [
   ],
   [
     "CONTINUATION flood of large frames",
+    "continuations",
     () =>
       Buffer.concat([
         frame("HEADERS", 0, 1, fields([":method", "GET"])),
@@ -84,11 +100,134 @@ const floods: [why: string, frames: () => Buffer][] = [
       ]),
   ],
 ];
-for (const [why, frames] of floods) {
+for (const [why, limit, frames] of floods) {
   test(`${why} ends in ENHANCE_YOUR_CALM`, async (t) => {
-    assert.equal(await under(t, (client) => client.send(frames())), "GOAWAY 11");
+    const outcome = await under(t, (client) => client.send(frames()));
+    assert.deepEqual(outcome, { end: "GOAWAY 11", limits: [limit] });
   });
 }
+
+const settings: [setting: string, value: number, limit: string, one: (i: number) => Buffer][] = [
+  ["LIMIT_RESETS", 10, "resets", (i) => frame("HEADERS", 5, 2 * i + 1, fields(["Upper", "x"]))],
+  ["LIMIT_PINGS", 10, "answers", () => frame("PING", 0, 0, Buffer.alloc(8))],
+  ["LIMIT_EMPTY_FRAMES", 10, "empty", () => frame("PRIORITY", 0, 1, Buffer.from([0, 0, 0, 0, 16]))],
+  ["LIMIT_WINDOW_UPDATES", 100, "updates", () => frame("WINDOW_UPDATE", 0, 0, Buffer.from([0, 0, 0, 1]))],
+];
+for (const [setting, value, limit, one] of settings) {
+  test(`${setting}=${value}: so many pass, and a few more do not`, async (t) => {
+    const env = { [setting]: String(value) };
+    // Two of the answers go to SETTINGS and its ACK.
+    const within = times(value - 2, one);
+    const { end, limits } = await under(
+      t,
+      (client) => void client.settled.then(() => client.socket.end(within)),
+      env,
+    );
+    assert.deepEqual([end, limits], ["closed", []]);
+    assert.deepEqual(await under(t, (client) => client.send(times(value + 20, one)), env), {
+      end: "GOAWAY 11",
+      limits: [limit],
+    });
+  });
+}
+
+test("LIMIT_CONTINUATIONS=3: three pass, four do not", async (t) => {
+  const block = (count: number): Buffer =>
+    Buffer.concat([
+      frame("HEADERS", END_STREAM, 1, fields([":method", "GET"], [":scheme", "http"], [":path", "/"])),
+      times(count - 1, (i) => frame("CONTINUATION", 0, 1, fields([`x-${i}`, "y"]))),
+      frame("CONTINUATION", END_HEADERS, 1, fields(["x-last", "y"])),
+    ]);
+  const env = { LIMIT_CONTINUATIONS: "3" };
+  const served = await under(
+    t,
+    (client) => {
+      client.send(block(2));
+      void client.until(/END_STREAM/).then(() => client.socket.end());
+    },
+    env,
+  );
+  assert.deepEqual(served, { end: "closed", limits: [] });
+  const refused = await under(t, (client) => client.send(block(4)), env);
+  assert.deepEqual(refused, { end: "GOAWAY 11", limits: ["continuations"] });
+});
+
+/** An edge whose worker has a megabyte to send, and a client that has asked for it with this window a stream. */
+async function asking(
+  t: TestContext,
+  window: number,
+  env: Record<string, string>,
+): Promise<{ client: FrameClient; edge: TestEdge }> {
+  const worker = await httpWorker(t, (_req, res) => void res.end(Buffer.alloc(1_000_000)));
+  const edge = await testEdge(t, { HTTP_UPSTREAMS: worker, ...env });
+  const client = new FrameClient(t, edge.port);
+  const setting = Buffer.alloc(6);
+  setting.writeUInt16BE(4, 0);
+  setting.writeUInt32BE(window, 2);
+  client.open(frame("SETTINGS", 0, 0, setting), headers(1, "GET", "/"));
+  return { client, edge };
+}
+
+test("a window that is never opened: the stream ends with ENHANCE_YOUR_CALM, the connection goes on", async (t) => {
+  const { client, edge } = await asking(t, 0, { LIMIT_STALL_MS: "200" });
+  await client.until(/^RST_STREAM 1 11$/);
+  assert.ok(edge.lines.some(({ limit }) => limit === "stall"));
+  client.send(headers(3, "HEAD", "/"));
+  await client.until(/HEADERS 3 END_STREAM/);
+});
+
+test("a window that is opened by the byte (CVE-2019-9511) is no better", async (t) => {
+  const { client } = await asking(t, 1, { LIMIT_STALL_MS: "200" });
+  const drip = setInterval(() => client.send(frame("WINDOW_UPDATE", 0, 1, Buffer.from([0, 0, 0, 1]))), 10);
+  t.after(() => clearInterval(drip));
+  await client.until(/^RST_STREAM 1 11$/);
+});
+
+test("a slow reader that takes a kilobyte in time is served to the end", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.end(Buffer.alloc(20_000)));
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_STALL_MS: "200" });
+  const client = new FrameClient(t, port);
+  const setting = Buffer.from([0, 4, 0, 0, 0, 0]);
+  client.open(frame("SETTINGS", 0, 0, setting), headers(1, "GET", "/"));
+  const slowly = setInterval(() => client.send(frame("WINDOW_UPDATE", 0, 1, Buffer.from([0, 0, 8, 0]))), 60);
+  t.after(() => clearInterval(slowly));
+  await client.until(/END_STREAM/);
+});
+
+test("a client that reads nothing at all loses its connection", async (t) => {
+  const { client, edge } = await asking(t, 16_000_000, { LIMIT_STALL_MS: "200" });
+  await client.until(/DATA 1/);
+  client.socket.pause();
+  // Enough of it to fill what the kernel holds for a socket that is not read.
+  for (let id = 3; id < 43; id += 2) client.send(headers(id, "GET", "/"));
+  client.send(frame("WINDOW_UPDATE", 0, 0, Buffer.from([0x3f, 0, 0, 0])));
+  await edge.logged(({ limit }) => limit === "stall");
+});
+
+test("a client that vanished without a word is noticed by a PING that stays unanswered", async (t) => {
+  const grpc = await http2Worker(t, () => {});
+  const env = { GRPC_UPSTREAMS: grpc, LIMIT_QUIET_MS: "200", LIMIT_HEAD_MS: "200" };
+  const { port, lines } = await testEdge(t, env);
+  const client = new FrameClient(t, port);
+  client.open(headers(1, "POST", "/x", GRPC, false));
+  assert.equal(await client.ended, "closed");
+  assert.ok(lines.some(({ limit }) => limit === "quiet"));
+});
+
+test("a client that is silent and answers the PING is left alone", async (t) => {
+  const grpc = await http2Worker(t, (stream) => {
+    setTimeout(() => stream.respond({ ":status": 200, "content-type": "application/grpc" }), 900);
+  });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: grpc, LIMIT_QUIET_MS: "200", LIMIT_HEAD_MS: "200" });
+  const stream = http2Client(t, port).request({
+    ":method": "POST",
+    ":path": "/x",
+    "content-type": "application/grpc",
+  });
+  const [head] = (await once(stream, "response")) as [Record<string, unknown>];
+  assert.equal(head[":status"], 200);
+  stream.close();
+});
 
 /** Begins a header block. Once SETTINGS have gone both ways nothing of the client's own comes between its frames. */
 function beginBlock(client: FrameClient): void {
@@ -96,7 +235,8 @@ function beginBlock(client: FrameClient): void {
 }
 
 test("a header block that does not end is given up in time", async (t) => {
-  assert.equal(await under(t, beginBlock, { LIMIT_HEAD_MS: "200" }), "GOAWAY 11");
+  const outcome = await under(t, beginBlock, { LIMIT_HEAD_MS: "200" });
+  assert.deepEqual(outcome, { end: "GOAWAY 11", limits: ["head_time"] });
 });
 
 test("a client that sends no SETTINGS is given up in time: SETTINGS_TIMEOUT", async (t) => {
@@ -179,7 +319,7 @@ const violations: [why: string, frames: () => Buffer, code: number][] = [
 ];
 for (const [why, frames, code] of violations) {
   test(`${why} is a connection error ${code} (RFC 9113)`, async (t) => {
-    assert.equal(await under(t, (client) => client.send(frames())), `GOAWAY ${code}`);
+    assert.equal((await under(t, (client) => client.send(frames()))).end, `GOAWAY ${code}`);
   });
 }
 

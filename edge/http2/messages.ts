@@ -1,0 +1,56 @@
+import type { HeaderList } from "../exchange.ts";
+import { StreamError } from "./frame.ts";
+import type { Head } from "./header-blocks.ts";
+import type { Stream } from "./stream.ts";
+
+const NONE: HeaderList = [];
+
+/** The head of a request on a new stream (server role). Throws a StreamError for a malformed one (RFC 9113, section 8.1.1). */
+export function takeRequest(stream: Stream, head: Head, end: boolean): void {
+  promise(stream, head.fields, end);
+  if (end) stream.onEnd(NONE);
+}
+
+/** DATA of `bytes` bytes, without padding. */
+export function countData(stream: Stream, bytes: number, ends: boolean): void {
+  if (stream.promised < 0) return;
+  if (bytes > stream.promised || (ends && bytes < stream.promised))
+    refuse(stream, "content-length does not fit");
+  stream.promised -= bytes;
+}
+
+/** HEADERS on a stream that had some: trailers (RFC 9113, section 8.1). */
+export function takeTrailers(stream: Stream, head: Head, end: boolean): void {
+  const fault = end ? head.trailersFault : "trailers without END_STREAM";
+  if (fault !== undefined || head.tooLarge) refuse(stream, fault ?? "trailers too large");
+  countData(stream, 0, true);
+  stream.onEnd(head.fields);
+}
+
+/** A reply's head, interim or final (client role; RFC 9113, section 8.1). */
+export function takeReply(stream: Stream, head: Head, end: boolean): void {
+  const fault = head.tooLarge ? "the reply head is too large" : head.replyFault;
+  if (fault !== undefined) refuse(stream, fault);
+  const interim = head.fields[1]?.startsWith("1") === true;
+  if (interim && end) refuse(stream, "an interim reply with END_STREAM");
+  stream.headSeen = !interim;
+  stream.events?.replied?.(head, end);
+  if (end) stream.onEnd(NONE);
+}
+
+/** RFC 9113, section 8.1.1: a content-length that does not fit what follows is a malformed message. */
+function promise(stream: Stream, fields: HeaderList, end: boolean): void {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== "content-length") continue;
+    const text = fields[i + 1] ?? "";
+    const known = stream.promised;
+    if (!/^[0-9]{1,15}$/.test(text) || (known >= 0 && known !== Number(text)))
+      refuse(stream, "content-length is no number, or two");
+    stream.promised = Number(text);
+  }
+  if (end && stream.promised > 0) refuse(stream, "content-length without content");
+}
+
+function refuse(stream: Stream, why: string): never {
+  throw new StreamError(stream.id, "PROTOCOL_ERROR", why);
+}

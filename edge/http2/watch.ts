@@ -1,0 +1,87 @@
+import type { Connection } from "./connection.ts";
+import type { ErrorCode } from "./frame.ts";
+import type { Limits } from "./limits.ts";
+import { PROGRESS_BYTES } from "./limits.ts";
+
+/**
+ * The clock of one connection: what the peer has to do, and by when. It is driven from outside, once for all connections
+ * together, but for what has to come soon.
+ */
+export class Watch {
+  readonly #connection: Connection;
+  readonly #limits: Limits;
+  #timer: NodeJS.Timeout | undefined;
+  /** Milliseconds since the peer was last heard, as far as the ticks tell. */
+  #quietMs = 0;
+  #asked = false;
+  /** Milliseconds since progress was last looked at. */
+  #lookedMs = 0;
+  /** True when the peer had bytes to read at the last look, and has not read them all since. */
+  #blocked = false;
+
+  constructor(connection: Connection, limits: Limits) {
+    this.#connection = connection;
+    this.#limits = limits;
+  }
+
+  /** Starts the clock on something that the peer has to finish; `came` stops it. */
+  expect(code: ErrorCode, debug: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connection.fail(code, debug, "head_time"), this.#limits.headMs);
+  }
+
+  came(): void {
+    clearTimeout(this.#timer);
+  }
+
+  heard(): void {
+    this.#quietMs = 0;
+    this.#asked = false;
+  }
+
+  /** The peer has read all that it was sent. */
+  drained(): void {
+    this.#blocked = false;
+  }
+
+  tick(ms: number): void {
+    this.#quietMs += ms;
+    this.#lookedMs += ms;
+    if (this.#lookedMs >= this.#limits.stallMs) this.#look();
+    if (this.#connection.streams.size === 0) this.#onIdle();
+    else this.#onQuiet();
+  }
+
+  /** The connection is over, but for bytes that the peer has yet to read. */
+  tickDying(ms: number): void {
+    this.#lookedMs += ms;
+    if (this.#lookedMs >= this.#limits.stallMs) this.#connection.destroy("stall");
+  }
+
+  /** Who reads nothing at all loses the connection; who leaves one stream's window shut, or opens it by the byte, that stream. */
+  #look(): void {
+    this.#lookedMs = 0;
+    const { socket, streams } = this.#connection;
+    if (this.#blocked) return this.#connection.destroy("stall");
+    this.#blocked = socket.writableNeedDrain;
+    for (const stream of Array.from(streams.values()))
+      if (stream.isStalled(PROGRESS_BYTES)) this.#connection.refuse(stream, "stall");
+  }
+
+  #onIdle(): void {
+    if (this.#quietMs < this.#limits.idleMs) return;
+    this.#quietMs = 0;
+    this.#connection.drain();
+  }
+
+  /** A peer that vanished without a word (no FIN, no RST) is told from a silent one by a PING that stays unanswered. */
+  #onQuiet(): void {
+    const { quietMs, headMs } = this.#limits;
+    if (this.#quietMs < quietMs) return;
+    if (!this.#asked) {
+      this.#asked = true;
+      return this.#connection.ping();
+    }
+    if (this.#quietMs >= quietMs + headMs) this.#connection.destroy("quiet");
+  }
+}
