@@ -3,6 +3,7 @@ import type { Caller, Exchange, HeaderList } from "./exchange.ts";
 import { toWorker } from "./headers.ts";
 import type { Log } from "./log.ts";
 import type { Forward } from "./proxy/forward.ts";
+import type { RepeatableBody } from "./proxy/repeatable-body.ts";
 import { untilReachable } from "./upstream/health.ts";
 import type { Endpoint, Lease, Pool } from "./upstream/pool.ts";
 
@@ -38,12 +39,14 @@ export function createCarry<C>(
 
 /**
  * One exchange's way to one worker, or to several: one that cannot be reached has seen nothing of the request, so the next is
- * tried, and that one is left out until it accepts connections again.
+ * tried, and that one is left out until it accepts connections again. One that refused the request, or was about to leave, has
+ * not processed it: the next is tried as well, and the same one if there is no other, once.
  */
 class Carriage<C> implements Forward<C> {
   readonly exchange: Exchange;
   readonly headers: HeaderList;
   readonly started: number;
+  body: RepeatableBody | undefined;
 
   readonly #passenger: Passenger;
   readonly #pool: Pool<C>;
@@ -52,6 +55,7 @@ class Carriage<C> implements Forward<C> {
   #lease: Lease<C> | undefined;
   #tried: Set<Endpoint<C>> | undefined;
   #last: EdgeError | undefined;
+  #again = false;
 
   constructor(
     passenger: Passenger,
@@ -74,7 +78,7 @@ class Carriage<C> implements Forward<C> {
   }
 
   next(): void {
-    this.#lease = this.#pool.lease(this.#tried);
+    this.#lease = this.#pool.lease(this.#tried) ?? this.#secondChance();
     if (this.#lease === undefined)
       return this.#passenger.settled(this.#last ?? new EdgeError("no_upstream"), undefined);
     try {
@@ -94,8 +98,14 @@ class Carriage<C> implements Forward<C> {
       return this.#passenger.settled(error, error === undefined ? endpoint.address.name : undefined);
     this.#last = error;
     (this.#tried ??= new Set()).add(endpoint);
-    void leaveOut(endpoint, this.#options);
+    if (error.code === "upstream_refused") void leaveOut(endpoint, this.#options);
     this.next();
+  }
+
+  #secondChance(): Lease<C> | undefined {
+    if (this.#again || this.#last?.code !== "upstream_unprocessed") return undefined;
+    this.#again = true;
+    return this.#pool.lease();
   }
 }
 

@@ -5,22 +5,14 @@
  * close code once a tunnel is open, and whether another endpoint may be tried because the request was not processed.
  */
 
-/** HTTP/2 error codes (RFC 9113, section 7). */
-export const RESET = {
-  NO_ERROR: 0,
-  PROTOCOL_ERROR: 1,
-  INTERNAL_ERROR: 2,
-  REFUSED_STREAM: 7,
-  CANCEL: 8,
-  CONNECT_ERROR: 10,
-  ENHANCE_YOUR_CALM: 11,
-} as const;
+/** HTTP/2 error codes (RFC 9113, section 7) that a reply which has begun may end with. */
+type Reset = "PROTOCOL_ERROR" | "INTERNAL_ERROR" | "REFUSED_STREAM" | "CANCEL";
 
 interface Row {
   readonly side: "client" | "edge" | "upstream";
   readonly http: number;
   readonly grpc: number;
-  readonly reset: keyof typeof RESET;
+  readonly reset: Reset;
   readonly close: number;
   readonly retry: boolean;
   readonly text: string;
@@ -53,6 +45,7 @@ export const FAILURES = {
   internal:            row("edge",     500,  13, "INTERNAL_ERROR",  1011, "internal error"),
   no_upstream:         row("upstream", 503,  14, "CANCEL",          1013, "no worker is available"),
   upstream_refused:    row("upstream", 503,  14, "CANCEL",          1013, "the worker cannot be reached", true),
+  upstream_unprocessed: row("upstream", 503,  14, "REFUSED_STREAM",  1013, "the worker refused the request", true),
   upstream_reset:      row("upstream", 502,  14, "INTERNAL_ERROR",  1014, "the worker broke off"),
   upstream_garbage:    row("upstream", 502,  13, "INTERNAL_ERROR",  1014, "the worker sent an invalid reply"),
   deadline:            row("upstream", 504,   4, "CANCEL",          1013, "the deadline passed before the worker answered"),
@@ -92,9 +85,6 @@ export function fromUpstream(thrown: unknown): EdgeError {
   const code = nodeCode(thrown);
   if (UNREACHABLE.has(code)) return new EdgeError("upstream_refused", undefined, thrown);
   if (code.startsWith("HPE_")) return new EdgeError("upstream_garbage", undefined, thrown);
-  if (code === "ERR_HTTP2_ERROR" || code === "ERR_HTTP2_SESSION_ERROR") {
-    return new EdgeError("upstream_garbage", undefined, thrown);
-  }
   return new EdgeError("upstream_reset", undefined, thrown);
 }
 

@@ -101,8 +101,8 @@ export interface Exchange extends Incoming, Outgoing {
 
   /** Sends an interim reply (1xx, not 101); dropped where the client's version has none (HTTP/1.0). */
   inform(status: number, headers: HeaderList): void;
-  /** Sends the reply head; with `end` the reply is complete. */
-  respond(status: number, headers: HeaderList, end: boolean): void;
+  /** Sends the reply head; with `end` the reply is complete. `neverIndexed` as in RequestHead. */
+  respond(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void;
   /** Accepts a WebSocket: 101 on HTTP/1.1, 200 on HTTP/2. */
   accept(headers: HeaderList): void;
   /**

@@ -65,13 +65,13 @@ export class Http2Exchange implements Exchange {
     this.#stream.sendHead(statusField(status), headers, false);
   }
 
-  respond(status: number, headers: HeaderList, end: boolean): void {
+  respond(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[] = NONE): void {
     if (this.#over || this.status !== undefined || this.gone) return;
     this.status = status;
     // Not for gRPC, whose status comes in trailers whatever the length.
     if (!end && route(this.head) !== "grpc") this.#left = Number(find(headers, "content-length") ?? -1);
     if (end) this.#finish();
-    this.#stream.sendHead(statusField(status), headers, end);
+    this.#stream.sendHead(statusField(status), headers, end, neverIndexed);
   }
 
   accept(headers: HeaderList): void {
@@ -108,7 +108,7 @@ export class Http2Exchange implements Exchange {
     }
     if (grpc) return this.end(grpcStatus(error));
     this.#over = true;
-    this.#stream.reset("INTERNAL_ERROR");
+    this.#stream.reset(error.row.reset);
   }
 
   /** The reply is complete. A client that is still sending may stop: NO_ERROR says so (RFC 9113, section 8.1). */

@@ -1,5 +1,6 @@
 import type { EdgeError } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
+import type { RepeatableBody } from "./repeatable-body.ts";
 
 /** One exchange on its way to one worker. */
 export interface Forward<C> {
@@ -9,6 +10,8 @@ export interface Forward<C> {
   readonly headers: HeaderList;
   /** When the exchange began, on performance.now()'s clock. */
   readonly started: number;
+  /** What an earlier attempt has kept of the request's body. */
+  body: RepeatableBody | undefined;
   /** Called once, when the worker has done its part, or with why it could not. Another worker may then be tried. */
   done(error: EdgeError | undefined): void;
 }

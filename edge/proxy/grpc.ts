@@ -1,9 +1,11 @@
 import { formatGrpcTimeout, parseGrpcTimeout } from "../deadline.ts";
 import type { FailureCode } from "../errors.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
-import type { BodyReceiver, Exchange, HeaderList, RequestHead } from "../exchange.ts";
-import { find, toClient, trailersToClient, trailersToWorker, withoutFields } from "../headers.ts";
+import type { Exchange, HeaderList, RequestHead } from "../exchange.ts";
+import { find, toClient, trailersToClient, withoutFields } from "../headers.ts";
 import { Recall } from "../recall.ts";
+import type { Attempt } from "./repeatable-body.ts";
+import { RepeatableBody } from "./repeatable-body.ts";
 import type { Http2Upstream, ReplyReceiver, UpstreamStream } from "../upstream/session.ts";
 import type { Forward } from "./forward.ts";
 
@@ -24,13 +26,13 @@ export function forwardGrpc(forward: Forward<Http2Upstream>): void {
 const NONE: readonly string[] = [];
 
 /** One call under way, as the worker's reply sees it. */
-class Call implements ReplyReceiver {
+class Call implements ReplyReceiver, Attempt {
   /** On performance.now()'s clock; undefined when the client set none. */
   readonly deadline: number | undefined;
 
   readonly #forward: Forward<Http2Upstream>;
   readonly #exchange: Exchange;
-  #stream: UpstreamStream | undefined;
+  #worker: UpstreamStream | undefined;
   #timer: NodeJS.Timeout | undefined;
   #over = false;
   #statusSeen = false;
@@ -41,6 +43,12 @@ class Call implements ReplyReceiver {
     this.deadline = deadline;
   }
 
+  /** Where it goes; only once it has started. */
+  get worker(): UpstreamStream {
+    if (this.#worker === undefined) throw new Error("the call has not started");
+    return this.#worker;
+  }
+
   start(): void {
     const exchange = this.#exchange;
     if (exchange.gone) return this.abort(new EdgeError("client_gone"));
@@ -48,25 +56,27 @@ class Call implements ReplyReceiver {
       this.deadline === undefined ? this.#forward.headers : timed(this.#forward.headers, this.deadline);
     const { head } = exchange;
     const stream = this.#forward.upstream.open(pseudoFields(head), fields, head.neverIndexed ?? NONE, this);
-    this.#stream = stream;
+    this.#worker = stream;
     if (this.deadline !== undefined) this.#armDeadline(this.deadline);
     exchange.onSent = (bytes) => stream.consume(bytes);
-    stream.onSent = (bytes) => exchange.consume(bytes);
-    exchange.receive(new RequestReceiver(this, stream));
+    (this.#forward.body ??= new RepeatableBody(exchange)).sendTo(this);
   }
 
   inform(status: number, headers: HeaderList): void {
-    if (!this.#over) this.#exchange.inform(status, toClient(headers));
+    if (this.#over) return;
+    this.#forward.body?.forget();
+    this.#exchange.inform(status, toClient(headers));
   }
 
-  head(status: number, headers: HeaderList, end: boolean): void {
+  head(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[]): void {
     if (this.#over) return;
+    this.#forward.body?.forget();
     const reply = REPLIES.of(headers);
     if (status !== 200 || !reply.isGrpc) return this.abort(notGrpc(status));
     this.#statusSeen = reply.hasStatus;
     if (end && !reply.hasStatus) return this.abort(withoutStatus());
     try {
-      this.#exchange.respond(status, reply.toClient, end);
+      this.#exchange.respond(status, reply.toClient, end, neverIndexed);
     } catch (thrown) {
       this.abort(toEdgeError(thrown));
     }
@@ -83,7 +93,7 @@ class Call implements ReplyReceiver {
     if (!this.#statusSeen && !last.hasStatus) return this.abort(withoutStatus());
     this.#finish();
     // The worker has answered, perhaps before it had all of the request: it shall not wait for the rest.
-    if (this.#stream?.localEnded === false) this.#stream.reset("CANCEL");
+    if (this.#worker?.localEnded === false) this.#worker.reset("CANCEL");
     this.#exchange.end(last.toClient);
     this.#forward.done(undefined);
   }
@@ -92,8 +102,13 @@ class Call implements ReplyReceiver {
   abort(error: EdgeError): void {
     if (this.#over) return;
     this.#finish();
-    this.#stream?.reset("CANCEL");
-    this.#forward.done(error);
+    this.#worker?.reset("CANCEL");
+    this.#forward.done(this.#mayRepeat(error) ? error : new EdgeError("upstream_reset", error.message));
+  }
+
+  /** False for what the worker has not processed, but can no longer be sent to another. */
+  #mayRepeat(error: EdgeError): boolean {
+    return error.code !== "upstream_unprocessed" || this.#forward.body?.isWhole !== false;
   }
 
   #armDeadline(deadline: number): void {
@@ -105,29 +120,6 @@ class Call implements ReplyReceiver {
   #finish(): void {
     this.#over = true;
     clearTimeout(this.#timer);
-  }
-}
-
-/** The client's direction of a call. */
-class RequestReceiver implements BodyReceiver {
-  readonly #call: Call;
-  readonly #stream: UpstreamStream;
-
-  constructor(call: Call, stream: UpstreamStream) {
-    this.#call = call;
-    this.#stream = stream;
-  }
-
-  data(chunk: Buffer): void {
-    this.#stream.write(chunk);
-  }
-
-  end(trailers: HeaderList): void {
-    this.#stream.end(trailers.length === 0 ? trailers : trailersToWorker(trailers));
-  }
-
-  abort(error: EdgeError): void {
-    this.#call.abort(error);
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
-import { EdgeError, RESET, fromUpstream } from "../errors.ts";
+import { EdgeError, fromUpstream } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { Connection } from "../http2/connection.ts";
+import { CODE } from "../http2/frame.ts";
 import type { Head } from "../http2/header-blocks.ts";
 import type { Limits } from "../http2/limits.ts";
 import { resetBy } from "../http2/reset.ts";
@@ -14,7 +15,7 @@ import { connectTo } from "./connect.ts";
 export interface ReplyReceiver extends BodyReceiver {
   inform(status: number, headers: HeaderList): void;
   /** `end` is true when nothing follows: for gRPC, a trailers-only reply. */
-  head(status: number, headers: HeaderList, end: boolean): void;
+  head(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[]): void;
 }
 
 /** One request to a worker: the request's bytes go out, the reply's come in. */
@@ -169,12 +170,12 @@ class Reply implements StreamEvents {
     const status = Number(head.fields[1]);
     const headers = (head.reply ??= head.fields.slice(2));
     if (status < 200) this.#receiver.inform(status, headers);
-    else this.#receiver.head(status, headers, end);
+    else this.#receiver.head(status, headers, end, head.neverIndexed);
   }
 }
 
 function brokenOff(code: number): EdgeError {
-  // By now some of the request may have been handed over, and it cannot be taken back for another worker.
-  if (code === RESET.REFUSED_STREAM) return new EdgeError("upstream_reset", "the worker refused the stream");
+  // RFC 9113, section 8.7: nothing of the request was processed.
+  if (code === CODE.REFUSED_STREAM) return new EdgeError("upstream_unprocessed");
   return resetBy(code, new EdgeError("upstream_reset"));
 }

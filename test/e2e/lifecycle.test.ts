@@ -103,6 +103,8 @@ test("the admin port answers on loopback what the edge is doing", async (t) => {
     [status, (upstreams as Record<string, unknown>)["http"]],
     [200, [{ address: worker, healthy: true, active: 0 }]],
   );
+  const metrics = await fetch(`http://127.0.0.1:${admin}/metrics`);
+  assert.match(await metrics.text(), /^oneport_limit_exceeded_total\{limit="resets"\} 0$/m);
   assert.equal((await ask("/nothing"))[0], 404);
   assert.equal((await ask("/livez", "DELETE"))[0], 405);
   const waiting = connect(port, "127.0.0.1");

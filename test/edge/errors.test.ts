@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FailureCode } from "../../edge/errors.ts";
-import { EdgeError, FAILURES, RESET, fromClient, fromUpstream, toEdgeError } from "../../edge/errors.ts";
+import { EdgeError, FAILURES, fromClient, fromUpstream, toEdgeError } from "../../edge/errors.ts";
+import { CODE } from "../../edge/http2/frame.ts";
 import { encodeGrpcMessage, grpcRefusal, httpRefusal } from "../../edge/refusal.ts";
 import { find } from "../../edge/headers.ts";
 
@@ -9,7 +10,7 @@ for (const [code, row] of Object.entries(FAILURES)) {
   test(`${code} can be shown by every protocol`, () => {
     assert.ok(row.http >= 400 && row.http <= 599);
     assert.ok(row.grpc >= 1 && row.grpc <= 16);
-    assert.ok(row.reset in RESET);
+    assert.ok(row.reset in CODE);
     assert.ok(row.close >= 1001 && row.close <= 1014);
     assert.ok(row.text.length > 0);
   });
@@ -33,7 +34,7 @@ test("only what was not processed may be retried", () => {
   const retried = Object.entries(FAILURES)
     .filter(([, row]) => row.retry)
     .map(([code]) => code);
-  assert.deepEqual(retried, ["upstream_refused"]);
+  assert.deepEqual(retried, ["upstream_refused", "upstream_unprocessed"]);
 });
 
 const node: [thrown: unknown, code: FailureCode][] = [
@@ -41,7 +42,6 @@ const node: [thrown: unknown, code: FailureCode][] = [
   [{ code: "ENOENT" }, "upstream_refused"],
   [{ code: "ECONNRESET" }, "upstream_reset"],
   [{ code: "HPE_INVALID_CONSTANT" }, "upstream_garbage"],
-  [{ code: "ERR_HTTP2_ERROR" }, "upstream_garbage"],
   [new Error("no code"), "upstream_reset"],
   [undefined, "upstream_reset"],
   [new EdgeError("deadline"), "deadline"],

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { test } from "node:test";
+import type { TestContext } from "node:test";
 import { RawClient, h2, http2Client, settle, talk } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import { FrameClient, fields, frame } from "../support/frames.ts";
@@ -13,17 +14,80 @@ const GRPC = { ":method": "POST", ":path": "/Echo/Ping", "content-type": "applic
 const UPGRADE =
   "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-test("a stream that a worker refuses after it began is not sent to another one", async (t) => {
-  let second = 0;
+/** A worker that reads so many bytes and refuses, and one that answers with how many bytes it got. */
+async function refusingAndCounting(
+  t: TestContext,
+  refuseAt: number,
+): Promise<{ upstreams: string; counted: number[] }> {
+  const counted: number[] = [];
   const first = await http2Worker(t, (stream) => {
-    stream.once("data", () => stream.close(7));
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes >= refuseAt) stream.close(7);
+    });
   });
-  const other = await http2Worker(t, () => void second++);
-  const { port } = await testEdge(t, { GRPC_UPSTREAMS: `${first},${other}` });
+  const other = await http2Worker(t, (stream) => {
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => (bytes += chunk.length));
+    stream.once("end", () => {
+      counted.push(bytes);
+      stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "0" });
+      stream.end();
+    });
+  });
+  return { upstreams: `${first},${other}`, counted };
+}
+
+test("a stream that a worker refuses goes to another one, with all of its bytes (RFC 9113, section 8.7)", async (t) => {
+  const { upstreams, counted } = await refusingAndCounting(t, 1);
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: upstreams });
+  const reply = await h2(http2Client(t, port), GRPC, Buffer.alloc(60_000));
+  assert.deepEqual([reply.headers["grpc-status"], counted], ["0", [60_000]]);
+});
+
+test("a refused stream goes on with what comes later", async (t) => {
+  const { upstreams, counted } = await refusingAndCounting(t, 1);
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: upstreams });
   const stream = http2Client(t, port).request(GRPC);
   stream.write("first");
+  const reply = settle(stream);
+  const later = setImmediate(() => stream.end("second"));
+  t.after(() => clearImmediate(later));
+  assert.equal((await reply).headers["grpc-status"], "0");
+  assert.deepEqual(counted, [11]);
+});
+
+test("a refused stream of which bytes are gone is not sent to another worker", async (t) => {
+  const { upstreams, counted } = await refusingAndCounting(t, 70_000);
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: upstreams });
+  const stream = http2Client(t, port).request(GRPC);
+  stream.end(Buffer.alloc(100_000));
   const reply = await settle(stream);
-  assert.deepEqual([reply.headers["grpc-status"], second], ["14", 0]);
+  assert.deepEqual([reply.headers["grpc-status"], counted], ["14", []]);
+});
+
+test("a stream beyond a worker's GOAWAY goes out again, on a new connection to the same one if there is no other", async (t) => {
+  const answers = [
+    frame("GOAWAY", 0, 0, Buffer.alloc(8)),
+    frame(
+      "HEADERS",
+      5,
+      1,
+      fields([":status", "200"], ["content-type", "application/grpc"], ["grpc-status", "0"]),
+    ),
+  ];
+  const answered: number[] = [];
+  const worker = await rawWorker(t, (socket, text, connection) => {
+    if (!text.includes("/Echo/Ping") || answered.includes(connection)) return;
+    answered.push(connection);
+    socket.write(
+      Buffer.concat([frame("SETTINGS", 0, 0), answers.shift() ?? frame("GOAWAY", 0, 0, Buffer.alloc(8))]),
+    );
+  });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const reply = await h2(http2Client(t, port), GRPC, "ping");
+  assert.deepEqual([reply.headers["grpc-status"], answered.length], ["0", 2]);
 });
 
 test("an Upgrade that is ignored takes no further request on its connection: the next bytes may be a body", async (t) => {

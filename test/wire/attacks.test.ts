@@ -131,13 +131,15 @@ for (const [setting, value, limit, one] of settings) {
   });
 }
 
+/** A request in so many CONTINUATION frames. */
+const block = (count: number): Buffer =>
+  Buffer.concat([
+    frame("HEADERS", END_STREAM, 1, fields([":method", "GET"], [":scheme", "http"], [":path", "/"])),
+    times(count - 1, (i) => frame("CONTINUATION", 0, 1, fields([`x-${i}`, "y"]))),
+    frame("CONTINUATION", END_HEADERS, 1, fields(["x-last", "y"])),
+  ]);
+
 test("LIMIT_CONTINUATIONS=3: three pass, four do not", async (t) => {
-  const block = (count: number): Buffer =>
-    Buffer.concat([
-      frame("HEADERS", END_STREAM, 1, fields([":method", "GET"], [":scheme", "http"], [":path", "/"])),
-      times(count - 1, (i) => frame("CONTINUATION", 0, 1, fields([`x-${i}`, "y"]))),
-      frame("CONTINUATION", END_HEADERS, 1, fields(["x-last", "y"])),
-    ]);
   const env = { LIMIT_CONTINUATIONS: "3" };
   const served = await under(
     t,

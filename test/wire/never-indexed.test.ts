@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { FrameReader } from "../../edge/http2/frame-reader.ts";
 import { Decoder } from "../../edge/http2/hpack/decoder.ts";
 import { testEdge } from "../support/edge.ts";
-import { FrameClient, PREFACE, fields, frame } from "../support/frames.ts";
+import { FrameClient, PREFACE, fields, frame, headers } from "../support/frames.ts";
 import { rawWorker } from "../support/workers.ts";
 
 /** A field as one that must never be indexed (RFC 7541, section 6.2.3). */
@@ -44,4 +44,25 @@ test("a field that must never be indexed goes to the worker as one, each time (R
     assert.equal(seen[seen.indexOf("x-secret") + 1], "s3cr3t");
     assert.deepEqual(neverIndexed, ["x-secret"]);
   }
+});
+
+test("a reply's field that must never be indexed goes to the client as one", async (t) => {
+  const reply = Buffer.concat([
+    fields([":status", "200"], ["content-type", "application/grpc"], ["grpc-status", "0"]),
+    never("x-secret", "s3cr3t"),
+  ]);
+  const worker = await rawWorker(t, (socket, text) => {
+    if (!text.includes("/Echo/Ping") || socket.bytesWritten > 0) return;
+    socket.write(Buffer.concat([frame("SETTINGS", 0, 0), frame("HEADERS", 5, 1, reply)]));
+  });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const client = new FrameClient(t, port);
+  const decoder = new Decoder(4096, 65_536);
+  const seen = Promise.withResolvers<readonly string[]>();
+  const reader = new FrameReader(16_384, (bytes, { type, start, end }) => {
+    if (type === 1) seen.resolve(decoder.decode(bytes, start, end).neverIndexed);
+  });
+  client.socket.on("data", (bytes: Buffer) => reader.push(bytes));
+  client.open(headers(1, "POST", "/Echo/Ping", [["content-type", "application/grpc"]]));
+  assert.deepEqual(await seen.promise, ["x-secret"]);
 });

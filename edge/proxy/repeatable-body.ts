@@ -1,0 +1,84 @@
+import type { EdgeError } from "../errors.ts";
+import type { BodyReceiver, Exchange, HeaderList, Outgoing } from "../exchange.ts";
+import { trailersToWorker } from "../headers.ts";
+
+/** Bytes of a request that are kept for another attempt; a larger one has one attempt. */
+const MAX_KEPT_BYTES = 65_536;
+
+/** One try: the worker it goes to, and who hears when the client leaves. */
+export interface Attempt {
+  readonly worker: Outgoing;
+  abort(error: EdgeError): void;
+}
+
+/**
+ * A request's body on its way to a worker, kept until the worker has shown that it processes the request: one that refused it,
+ * or left before it began, has not, and then another gets the same bytes (RFC 9113, section 8.7).
+ */
+export class RepeatableBody implements BodyReceiver {
+  readonly #exchange: Exchange;
+  #attempt: Attempt | undefined;
+  #received = false;
+  #kept: Buffer[] | undefined = [];
+  #keptBytes = 0;
+  #trailers: HeaderList | undefined;
+  /** Bytes that left in this attempt, and in the one that got furthest: the client gets credit for each once. */
+  #sent = 0;
+  #credited = 0;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+
+  /** False once something of it is gone. */
+  get isWhole(): boolean {
+    return this.#kept !== undefined;
+  }
+
+  /** Sends it all to a worker: what has come, and what comes. */
+  sendTo(attempt: Attempt): void {
+    const { worker } = attempt;
+    this.#attempt = attempt;
+    this.#sent = 0;
+    worker.onSent = (bytes) => this.#onSent(bytes);
+    if (!this.#received) {
+      this.#received = true;
+      return this.#exchange.receive(this);
+    }
+    if (this.#kept !== undefined) for (const chunk of this.#kept) worker.write(chunk);
+    if (this.#trailers !== undefined) worker.end(this.#trailers);
+  }
+
+  /** There will be no other attempt. */
+  forget(): void {
+    this.#kept = undefined;
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#kept !== undefined) this.#keep(chunk);
+    this.#attempt?.worker.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    this.#trailers = trailers.length === 0 ? trailers : trailersToWorker(trailers);
+    this.#attempt?.worker.end(this.#trailers);
+  }
+
+  abort(error: EdgeError): void {
+    this.#attempt?.abort(error);
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes > MAX_KEPT_BYTES) this.#kept = undefined;
+    else this.#kept?.push(Buffer.from(chunk));
+  }
+
+  #onSent(bytes: number): void {
+    this.#sent += bytes;
+    const more = this.#sent - this.#credited;
+    if (more <= 0) return;
+    this.#credited = this.#sent;
+    this.#exchange.consume(more);
+  }
+}
