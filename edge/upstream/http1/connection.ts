@@ -1,0 +1,142 @@
+import type { Socket } from "node:net";
+import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
+import type { HeaderList } from "../../exchange.ts";
+import type { FieldReader } from "./fields.ts";
+import type { Asked } from "./framing.ts";
+import type { ReplyEvents } from "./reply-parser.ts";
+import { ReplyParser } from "./reply-parser.ts";
+
+/** The request under way on a connection, as the connection sees it. */
+export interface Turn extends ReplyEvents {
+  /** The connection is there: the request may be sent. */
+  connected(): void;
+  /** The reply is complete. */
+  replied(trailers: HeaderList): void;
+  /** 101: the connection is the request's own now. `rest` is what has already come behind the head. */
+  upgraded(headers: HeaderList, socket: Socket, rest: Buffer): void;
+  /** Nothing more comes. `stale` is true when the worker had given up the connection before it saw the request. */
+  lost(error: EdgeError, stale: boolean): void;
+  /** True once nothing more of the request will be sent. */
+  readonly isSent: boolean;
+}
+
+/** Whom a connection belongs to. */
+export interface Owner {
+  /** It may be used again for `idleMs` milliseconds. */
+  idle(connection: Connection, idleMs: number): void;
+  /** It is gone. */
+  closed(connection: Connection): void;
+}
+
+/**
+ * One HTTP/1.1 connection to a worker: one request at a time, and the reply to it.
+ *
+ *              'connect'        begin()           reply complete, may be used again
+ *  connecting ──────────▶ idle ─────────▶ busy ──────────────────────────────────▶ idle
+ *       │                  │ bytes, FIN     │ 101 ─▶ handed over
+ *       └──────────────────┴────────────────┴─▶ closed
+ */
+export class Connection {
+  /** On performance.now()'s clock. */
+  idleUntil = 0;
+  /** True once a reply has come on it. */
+  isReused = false;
+
+  readonly #socket: Socket;
+  readonly #parser: ReplyParser;
+  readonly #owner: Owner;
+  #turn: Turn | undefined;
+  #closed = false;
+
+  constructor(socket: Socket, owner: Owner, headBytes: number, fields: FieldReader) {
+    this.#socket = socket;
+    this.#owner = owner;
+    this.#parser = new ReplyParser(headBytes, fields);
+    socket.once("connect", () => this.#turn?.connected());
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+  }
+
+  /** Where the request is written to. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** Takes a request; its reply is what comes next. */
+  begin(asked: Asked, turn: Turn): void {
+    this.#turn = turn;
+    this.#parser.begin(asked, turn);
+  }
+
+  /** Bytes have come. They are only valid during the call. */
+  receive(bytes: Buffer): void {
+    const turn = this.#turn;
+    // Nobody asked: whatever it is, the next request's reply it is not.
+    if (turn === undefined) return this.destroy();
+    let taken: number;
+    try {
+      taken = this.#parser.push(bytes);
+    } catch (thrown) {
+      return this.#lose(toEdgeError(thrown), false);
+    }
+    if (this.#turn !== turn) return;
+    if (this.#parser.isDone) this.#finish(turn, taken === bytes.length);
+    else if (this.#parser.isUpgraded) this.#handOver(turn, bytes.subarray(taken));
+  }
+
+  destroy(): void {
+    this.#turn = undefined;
+    this.#socket.destroy();
+    this.#forget();
+  }
+
+  /**
+   * The reply is complete. Only a connection on which both messages ended exactly where they should may be used again;
+   * what lies behind a reply would be taken for the next one.
+   */
+  #finish(turn: Turn, exact: boolean): void {
+    const { idleMs, trailers } = this.#parser;
+    this.#turn = undefined;
+    if (exact && idleMs > 0 && turn.isSent) {
+      this.isReused = true;
+      // Nothing more comes, unless the worker closes: that must be heard.
+      if (this.#socket.isPaused()) this.#socket.resume();
+      this.#owner.idle(this, idleMs);
+    } else this.destroy();
+    turn.replied(trailers);
+  }
+
+  #handOver(turn: Turn, rest: Buffer): void {
+    this.#turn = undefined;
+    this.#forget();
+    this.#socket.off("end", this.#onEnd);
+    this.#socket.off("error", this.#onError);
+    this.#socket.off("close", this.#onClose);
+    this.#socket.removeAllListeners("data");
+    this.#socket.pause();
+    turn.upgraded(this.#parser.upgradeHeaders, this.#socket, Buffer.from(rest));
+  }
+
+  readonly #onEnd = (): void => {
+    const turn = this.#turn;
+    if (turn !== undefined && this.#parser.finish()) return this.#finish(turn, true);
+    this.#lose(new EdgeError("upstream_reset"), true);
+  };
+
+  readonly #onError = (thrown: unknown): void => this.#lose(fromUpstream(thrown), isStale(thrown));
+
+  readonly #onClose = (): void => this.#lose(new EdgeError("upstream_reset"), true);
+
+  #lose(error: EdgeError, stale: boolean): void {
+    const turn = this.#turn;
+    this.destroy();
+    turn?.lost(error, stale && this.isReused && !this.#parser.hasBegun);
+  }
+
+  #forget(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#owner.closed(this);
+  }
+}

@@ -1,0 +1,211 @@
+import type { HeaderList } from "../../exchange.ts";
+import { isFinalStatus } from "../../headers.ts";
+import { ChunkedBody } from "./chunked.ts";
+import { FieldBlock } from "./field-block.ts";
+import type { FieldReader } from "./fields.ts";
+import type { Asked, ReplyFraming } from "./framing.ts";
+import { replyFraming } from "./framing.ts";
+import { garbage } from "./garbage.ts";
+
+/** What a parser tells of a reply. Its end is not told: `isDone` says so. */
+export interface ReplyEvents {
+  inform(status: number, headers: HeaderList): void;
+  /** `end` is true when no body follows. */
+  head(status: number, headers: HeaderList, end: boolean): void;
+  /** `chunk` is a view of the bytes that were pushed. */
+  data(chunk: Buffer): void;
+}
+
+/** Interim replies before the final one: more is a worker gone wrong. */
+const MAX_INTERIM = 100;
+
+const NO_TRAILERS: HeaderList = [];
+
+const PREFIX = "HTTP/1.";
+const STATUS_LINE = /^HTTP\/1\.([01]) ([0-9]{3})(?: .*)?$/;
+const NO_STATUS_LINE = "no HTTP/1.1 status line";
+
+type State = "idle" | "head" | "counted" | "chunked" | "trailers" | "until-close" | "done" | "upgraded";
+
+/**
+ * The replies of one connection, one after the other (RFC 9112). Bytes in, events out, no I/O; how the bytes are cut makes
+ * no difference. What is not plainly valid throws `upstream_garbage`: between two hops, guessing is how replies are split.
+ *
+ *            begin()         head, 1xx ↺
+ *   idle/done ─────▶ head ──┬──▶ counted ─────────────┬──▶ done
+ *                           ├──▶ chunked ─▶ trailers ─┤
+ *                           ├──▶ until-close ─────────┤
+ *                           ├──▶ (no body) ───────────┘
+ *                           └──▶ upgraded (101)
+ */
+export class ReplyParser {
+  /** Of the reply that is done. */
+  trailers: HeaderList = NO_TRAILERS;
+  /** True once a byte of the current reply has come. */
+  hasBegun = false;
+  /** The fields of a 101. */
+  upgradeHeaders: HeaderList = [];
+
+  readonly #headBlock: FieldBlock;
+  readonly #trailerBlock: FieldBlock;
+  readonly #fields: FieldReader;
+  readonly #onChunk: (chunk: Buffer) => void;
+  #state: State = "idle";
+  #asked: Asked | undefined;
+  #events: ReplyEvents | undefined;
+  #framing: ReplyFraming | undefined;
+  #chunks: ChunkedBody | undefined;
+  #left = 0;
+  #minorVersion = 1;
+  #status = 0;
+  /** Bytes of PREFIX that have come. */
+  #prefix = 0;
+  #interim = 0;
+
+  /** `headBytes` is the bytes that a head may have; trailers may have as many. */
+  constructor(headBytes: number, fields: FieldReader) {
+    this.#headBlock = new FieldBlock(headBytes, (line) => this.#onStatusLine(line));
+    this.#trailerBlock = new FieldBlock(headBytes);
+    this.#fields = fields;
+    this.#onChunk = (chunk) => this.#events?.data(chunk);
+  }
+
+  get isDone(): boolean {
+    return this.#state === "done";
+  }
+
+  get isUpgraded(): boolean {
+    return this.#state === "upgraded";
+  }
+
+  /** Milliseconds the connection may stay idle after this reply; 0 when it must not be used again. */
+  get idleMs(): number {
+    return this.#framing?.idleMs ?? 0;
+  }
+
+  /** A request has gone out: what comes next is its reply. */
+  begin(asked: Asked, events: ReplyEvents): void {
+    this.#asked = asked;
+    this.#events = events;
+    this.#state = "head";
+    this.#interim = 0;
+    this.#framing = undefined;
+    this.trailers = NO_TRAILERS;
+    this.hasBegun = false;
+  }
+
+  /** Takes bytes. Answers how many were of this reply: fewer than there are when it is done, or upgraded. */
+  push(bytes: Buffer): number {
+    if (bytes.length > 0) this.hasBegun = true;
+    let at = 0;
+    while (at < bytes.length && this.#state !== "done" && this.#state !== "upgraded") {
+      at = this.#step(bytes, at);
+    }
+    return at;
+  }
+
+  /** The worker has ended the connection. False when that cut its reply short. */
+  finish(): boolean {
+    if (this.#state === "until-close") this.#state = "done";
+    return this.#state === "done";
+  }
+
+  #step(bytes: Buffer, at: number): number {
+    switch (this.#state) {
+      case "head":
+        return this.#readHead(bytes, at);
+      case "trailers":
+        return this.#readTrailers(bytes, at);
+      case "counted":
+        return this.#readCounted(bytes, at);
+      case "chunked":
+        return this.#readChunks(bytes, at);
+      default:
+        // idle: nobody asked, and so the bytes are nobody's.
+        if (this.#state === "idle") throw garbage("bytes that nobody asked for");
+        this.#events?.data(at === 0 ? bytes : bytes.subarray(at));
+        return bytes.length;
+    }
+  }
+
+  #readHead(bytes: Buffer, at: number): number {
+    if (this.#prefix < PREFIX.length) this.#checkPrefix(bytes, at);
+    const next = this.#headBlock.push(bytes, at);
+    if (next === -1) return bytes.length;
+    this.#prefix = 0;
+    this.#onHead(this.#fields.read(this.#headBlock.text));
+    return next;
+  }
+
+  /** What speaks another protocol may never end its line: it is not waited for. */
+  #checkPrefix(bytes: Buffer, at: number): void {
+    for (let i = at; i < bytes.length && this.#prefix < PREFIX.length; i++) {
+      if (bytes[i] !== PREFIX.charCodeAt(this.#prefix++)) throw garbage(NO_STATUS_LINE);
+    }
+  }
+
+  #readTrailers(bytes: Buffer, at: number): number {
+    const next = this.#trailerBlock.push(bytes, at);
+    if (next === -1) return bytes.length;
+    this.trailers = this.#fields.read(this.#trailerBlock.text);
+    this.#state = "done";
+    return next;
+  }
+
+  #readCounted(bytes: Buffer, at: number): number {
+    const end = Math.min(bytes.length, at + this.#left);
+    this.#left -= end - at;
+    if (this.#left === 0) this.#state = "done";
+    this.#events?.data(bytes.subarray(at, end));
+    return end;
+  }
+
+  #readChunks(bytes: Buffer, at: number): number {
+    const chunks = (this.#chunks ??= new ChunkedBody());
+    const next = chunks.push(bytes, at, this.#onChunk);
+    if (chunks.isOver) {
+      this.#chunks = undefined;
+      this.#state = "trailers";
+    }
+    return next;
+  }
+
+  /** RFC 9112, section 4. The reason says nothing to anybody; without one the space before it may lack, too. */
+  #onStatusLine(line: string): void {
+    const match = STATUS_LINE.exec(line);
+    if (match === null) throw garbage(NO_STATUS_LINE);
+    this.#minorVersion = Number(match[1]);
+    this.#status = Number(match[2]);
+    if (!isFinalStatus(this.#status) && match[2]?.startsWith("1") !== true) {
+      throw garbage(`the status ${match[2]}`);
+    }
+  }
+
+  #onHead(headers: string[]): void {
+    if (this.#status === 101) this.#onUpgrade(headers);
+    else if (this.#status < 200) this.#onInterim(headers);
+    else this.#onFinal(headers);
+  }
+
+  #onFinal(headers: string[]): void {
+    const framing = replyFraming(this.#minorVersion, this.#status, headers, this.#asked?.method ?? "GET");
+    this.#framing = framing;
+    this.#left = framing.length;
+    this.#state = framing.body === "none" ? "done" : framing.body;
+    this.#events?.head(this.#status, headers, framing.body === "none");
+  }
+
+  /** RFC 9110, section 15.2: any number of them may come, and none has a body. */
+  #onInterim(headers: string[]): void {
+    if (++this.#interim > MAX_INTERIM) throw garbage(`more than ${MAX_INTERIM} interim replies`);
+    this.#events?.inform(this.#status, headers);
+  }
+
+  /** RFC 9110, section 7.8: only what was asked for may be switched to. */
+  #onUpgrade(headers: string[]): void {
+    if (this.#asked?.upgrade !== true || this.#minorVersion === 0)
+      throw garbage("a 101 that nobody asked for");
+    this.upgradeHeaders = headers;
+    this.#state = "upgraded";
+  }
+}

@@ -1,0 +1,204 @@
+import type { Socket } from "node:net";
+import { EdgeError, toEdgeError } from "../../errors.ts";
+import type { HeaderList } from "../../exchange.ts";
+import type { ReplyReceiver, UpstreamStream } from "../session.ts";
+import type { Connection, Turn } from "./connection.ts";
+import type { Asked } from "./framing.ts";
+import type { RequestBody } from "./request-head.ts";
+import { fieldLines, requestHead } from "./request-head.ts";
+
+/** Bytes of a reply that may be under way to the client before the worker is held back. */
+const HIGH_WATER = 128 * 1024;
+
+/** What a worker is asked. */
+export interface WorkerRequest extends Asked {
+  readonly path: string;
+  /** Complete: host, framing and all. */
+  readonly headers: HeaderList;
+  /** What `headers` say of the body. */
+  readonly body: RequestBody;
+  /** True when sending it twice does no harm: a safe method (RFC 9110, section 9.2.1) without a body. */
+  readonly repeatable: boolean;
+}
+
+/** What a worker's reply is told to, and how far the request is. */
+export interface WorkerReceiver extends ReplyReceiver {
+  /** The worker is connected, and the head on its way. Not called when `isConnected` was true as `open` returned. */
+  connected(): void;
+  /** The worker has switched protocols; throws to refuse that. Only called for what asked for it. */
+  readonly upgraded?: ((headers: HeaderList, socket: Socket, rest: Buffer) => void) | undefined;
+}
+
+/** Where a request gets its connection. */
+export interface Connections {
+  /** One that is kept open; undefined when there is none. */
+  kept(): Connection | undefined;
+  connect(halfOpen: boolean): Connection;
+}
+
+/** One request to a worker and its reply, on a connection of its own for that time. */
+export class Http1Stream implements UpstreamStream, Turn {
+  onSent: (bytes: number) => void = () => {};
+  isConnected = false;
+  isSent = false;
+
+  readonly #connections: Connections;
+  readonly #request: WorkerRequest;
+  readonly #receiver: WorkerReceiver;
+  readonly #head: string;
+  #connection: Connection;
+  #over = false;
+  #repeated = false;
+  /** Bytes of the reply that have not left the edge. */
+  #underWay = 0;
+  /** Bytes of the request that the socket has not let go. */
+  #unsent = 0;
+  /** Bytes that the request's content-length still promises. */
+  #left: number;
+
+  constructor(connections: Connections, request: WorkerRequest, receiver: WorkerReceiver) {
+    this.#connections = connections;
+    this.#request = request;
+    this.#receiver = receiver;
+    this.#head = requestHead(request.method, request.path, request.headers);
+    this.#left = typeof request.body === "number" ? request.body : 0;
+    const kept = request.upgrade ? undefined : connections.kept();
+    this.#connection = kept ?? connections.connect(request.upgrade);
+    this.#connection.begin(request, this);
+    if (kept !== undefined) this.#send();
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#over || this.isSent || chunk.length === 0) return;
+    const { socket } = this.#connection;
+    this.#unsent += chunk.length;
+    if (this.#request.body === "chunked") {
+      socket.cork();
+      socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");
+      socket.write(chunk);
+      socket.write("\r\n", "latin1", this.#onWritten);
+      return socket.uncork();
+    }
+    this.#left -= chunk.length;
+    // What is beyond the length would be the next request on this connection.
+    if (this.#left < 0)
+      return this.#fail(new EdgeError("bad_request", "more body than the content-length says"));
+    socket.write(chunk, this.#onWritten);
+  }
+
+  end(trailers: HeaderList): void {
+    if (this.#over || this.isSent) return;
+    if (this.#left > 0)
+      return this.#fail(new EdgeError("bad_request", "less body than the content-length says"));
+    try {
+      if (this.#request.body === "chunked") {
+        this.#connection.socket.write(`0\r\n${fieldLines(trailers)}\r\n`, "latin1");
+      }
+      this.isSent = true;
+    } catch (thrown) {
+      this.#fail(toEdgeError(thrown));
+    }
+  }
+
+  consume(bytes: number): void {
+    const before = this.#underWay;
+    this.#underWay -= bytes;
+    if (!this.#over && before > HIGH_WATER && this.#underWay <= HIGH_WATER) this.#connection.socket.resume();
+  }
+
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#connection.destroy();
+  }
+
+  // === what the connection tells
+
+  connected(): void {
+    if (this.#over) return;
+    this.#send();
+    // What is repeated was told of its connection before.
+    if (!this.#repeated) this.#receiver.connected();
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    if (!this.#over) this.#receiver.inform(status, headers);
+  }
+
+  head(status: number, headers: HeaderList, end: boolean): void {
+    if (!this.#over) this.#receiver.head(status, headers, end);
+  }
+
+  data(view: Buffer): void {
+    if (this.#over) return;
+    this.#underWay += view.length;
+    if (this.#underWay > HIGH_WATER) this.#connection.socket.pause();
+    // The buffer is read into again as soon as this returns, and a client that is slow keeps what it is given.
+    this.#receiver.data(Buffer.from(view));
+  }
+
+  upgraded(headers: HeaderList, socket: Socket, rest: Buffer): void {
+    this.#over = true;
+    try {
+      this.#receiver.upgraded?.(headers, socket, rest);
+    } catch (thrown) {
+      socket.destroy();
+      this.#receiver.abort(toEdgeError(thrown));
+    }
+  }
+
+  replied(trailers: HeaderList): void {
+    if (this.#over) return;
+    this.#over = true;
+    try {
+      this.#receiver.end(trailers);
+    } catch (thrown) {
+      this.#receiver.abort(toEdgeError(thrown));
+    }
+  }
+
+  lost(error: EdgeError, stale: boolean): void {
+    if (this.#over) return;
+    // A kept connection may have been closed by the worker just as it was used again.
+    if (stale && this.#request.repeatable && !this.#repeated) return this.#repeat();
+    this.#over = true;
+    this.#receiver.abort(error);
+  }
+
+  #repeat(): void {
+    this.#repeated = true;
+    this.isConnected = this.isSent = false;
+    this.#connection = this.#connections.connect(false);
+    this.#connection.begin(this.#request, this);
+  }
+
+  /** Sends the head; what of the body is there in this turn leaves with it, in one write. */
+  #send(): void {
+    const { socket } = this.#connection;
+    this.isConnected = true;
+    this.isSent = this.#request.body === "none";
+    if (!this.isSent) {
+      socket.cork();
+      process.nextTick(uncork, socket);
+    }
+    socket.write(this.#head, "latin1");
+  }
+
+  /** All that was written has left, or the connection is lost, and then nobody waits for the credit. */
+  readonly #onWritten = (error?: Error | null): void => {
+    if (this.#over || (error !== null && error !== undefined)) return;
+    if (this.#connection.socket.writableLength > 0) return;
+    const bytes = this.#unsent;
+    this.#unsent = 0;
+    if (bytes > 0) this.onSent(bytes);
+  };
+
+  #fail(error: EdgeError): void {
+    this.cancel();
+    this.#receiver.abort(error);
+  }
+}
+
+function uncork(socket: Socket): void {
+  socket.uncork();
+}

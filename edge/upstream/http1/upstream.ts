@@ -1,0 +1,85 @@
+import type { OnReadOpts } from "node:net";
+import type { Address } from "../../parse.ts";
+import { connectTo } from "../connect.ts";
+import type { Owner } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import { FieldReader } from "./fields.ts";
+import { IdleConnections } from "./idle.ts";
+import type { Connections, WorkerReceiver, WorkerRequest } from "./stream.ts";
+import { Http1Stream } from "./stream.ts";
+
+export interface Http1UpstreamOptions {
+  /** Milliseconds a worker has to accept a connection. */
+  readonly connectMs: number;
+  /** Bytes that a reply head may have. */
+  readonly headBytes: number;
+}
+
+/** Bytes one read from a worker can bring. */
+const READ_BYTES = 65_536;
+
+/** One HTTP/1.1 worker, and the connections that are kept open to it. */
+export class Http1Upstream implements Owner, Connections {
+  readonly #address: Address;
+  readonly #options: Http1UpstreamOptions;
+  readonly #idle = new IdleConnections();
+  readonly #all = new Set<Connection>();
+  readonly #fields = new FieldReader();
+  /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+
+  constructor(address: Address, options: Http1UpstreamOptions) {
+    this.#address = address;
+    this.#options = options;
+  }
+
+  /**
+   * Sends a request: at once on a kept connection, else as soon as a new one is there, which `receiver.connected` tells.
+   * The receiver hears nothing before this returns. Throws `bad_request` for a head that cannot be written safely.
+   */
+  open(request: WorkerRequest, receiver: WorkerReceiver): Http1Stream {
+    return new Http1Stream(this, request, receiver);
+  }
+
+  /** Ends every connection, whatever it carries. */
+  close(): void {
+    this.#idle.close();
+    for (const connection of this.#all) connection.socket.destroy();
+  }
+
+  kept(): Connection | undefined {
+    return this.#idle.take();
+  }
+
+  /** Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one, and it is read as a stream. */
+  connect(halfOpen: boolean): Connection {
+    const { connectMs, headBytes } = this.#options;
+    const receive = (bytes: Buffer): void => connection.receive(bytes);
+    const socket = halfOpen
+      ? connectTo(this.#address, connectMs, { allowHalfOpen: true }).on("data", receive)
+      : connectTo(this.#address, connectMs, { onread: this.#intoBuffer(receive) });
+    const connection = new Connection(socket, this, headBytes, this.#fields);
+    this.#all.add(connection);
+    return connection;
+  }
+
+  #intoBuffer(receive: (bytes: Buffer) => void): OnReadOpts {
+    const buffer = this.#buffer;
+    return {
+      buffer,
+      callback(length) {
+        receive(buffer.subarray(0, length));
+        return true;
+      },
+    };
+  }
+
+  idle(connection: Connection, idleMs: number): void {
+    this.#idle.put(connection, idleMs);
+  }
+
+  closed(connection: Connection): void {
+    this.#all.delete(connection);
+    this.#idle.remove(connection);
+  }
+}
