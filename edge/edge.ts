@@ -20,7 +20,7 @@ import type { Tunnel } from "./proxy/tunnel.ts";
 import { forwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import { untilReachable } from "./upstream/health.ts";
-import { HttpUpstream } from "./upstream/http-request.ts";
+import { Http1Upstream } from "./upstream/http1/upstream.ts";
 import type { Endpoint } from "./upstream/pool.ts";
 import { Pool } from "./upstream/pool.ts";
 import { Http2Upstream } from "./upstream/session.ts";
@@ -46,9 +46,9 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
   const tunnels = new Set<Tunnel>();
   const stopping = new AbortController();
   const { connectMs, handshakeMs } = config;
-  const http = makePool(config.httpUpstreams, (address) => new HttpUpstream(address, config));
+  const http = makePool(config.httpUpstreams, (address) => new Http1Upstream(address, config));
   const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, config));
-  const ws = makePool(config.wsUpstreams, (address) => new HttpUpstream(address, config));
+  const ws = makePool(config.wsUpstreams, (address) => new Http1Upstream(address, config));
 
   // A handshake may have begun before the drain and end after it.
   const opened = (tunnel: Tunnel): void => {

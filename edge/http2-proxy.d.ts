@@ -1,7 +1,5 @@
 /** The part of http2-proxy that oneport uses. The package's own declarations name exports that an ES module does not get. */
 declare module "http2-proxy" {
-  import type { EventEmitter } from "node:events";
-
   interface ProxyTarget {
     method: string;
     path: string;
@@ -10,9 +8,9 @@ declare module "http2-proxy" {
 
   interface Hooks {
     /** Makes the request to the worker. */
-    onReq: (request: unknown, target: ProxyTarget) => EventEmitter;
+    onReq: (request: unknown, target: ProxyTarget) => unknown;
     /** Writes the reply. */
-    onRes: (request: unknown, response: unknown, reply: EventEmitter) => void;
+    onRes: (request: unknown, response: unknown, reply: unknown) => void;
   }
 
   const proxy: {

@@ -5,11 +5,14 @@ import { EdgeError, fromUpstream } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
 import { find, findAll, listMembers, toClient, withoutFields } from "../headers.ts";
 import { webSocketAccept } from "../http1/upgrade.ts";
-import type { HttpUpstream, WorkerReply } from "../upstream/http-request.ts";
-import { UpstreamRequest } from "../upstream/http-request.ts";
+import type { Http1Upstream } from "../upstream/http1/upstream.ts";
+import { CarriedCall } from "./carried.ts";
 import type { Forward } from "./forward.ts";
-import { sendReply } from "./http.ts";
+import type { WorkerReplyStandIn } from "./stand-ins.ts";
+import { RequestStandIn } from "./stand-ins.ts";
 import { Tunnel } from "./tunnel.ts";
+
+const UPGRADE: Readonly<Record<string, string>> = { upgrade: "websocket" };
 
 export interface WebSocketOptions {
   /** Those under way, so that a drain can say goodbye to each. */
@@ -25,48 +28,45 @@ export interface WebSocketOptions {
  * directions have ended, rejects with an EdgeError.
  */
 export async function forwardWebSocket(
-  forward: Forward<HttpUpstream>,
+  forward: Forward<Http1Upstream>,
   options: WebSocketOptions,
 ): Promise<void> {
-  const { exchange, upstream } = forward;
+  const { exchange } = forward;
   checkHandshake(exchange);
   if (exchange.gone) throw new EdgeError("client_gone");
   const key = randomBytes(16).toString("base64");
   const offered = listMembers(exchange.head.headers, "sec-websocket-protocol");
   const tunnel = new Tunnel(exchange);
-  const request = {
-    // A plain GET stand-in: http2-proxy knows neither `Upgrade: WebSocket` in other letters nor extended CONNECT.
-    method: "GET",
-    url: exchange.head.path,
-    headers: { upgrade: "websocket" },
-    httpVersion: "1.1",
-    socket: {},
-    aborted: false,
-    on: () => request,
-    off: () => request,
-  };
+  // A plain GET stand-in: http2-proxy knows neither `Upgrade: WebSocket` in other letters nor extended CONNECT.
+  const request = new RequestStandIn(exchange, "GET", UPGRADE);
+  const call = new CarriedCall(
+    forward,
+    {
+      method: "GET",
+      path: exchange.head.path,
+      headers: handshakeHeaders(forward, key, offered),
+      body: "none",
+      upgrade: true,
+      repeatable: true,
+    },
+    {
+      connected: () => tunnel.start(options.handshakeMs),
+      finished: () => tunnel.destroy(),
+      upgraded(headers) {
+        checkAnswer(headers, key, offered);
+        exchange.accept(acceptHeaders(headers));
+        tunnel.opened();
+        options.opened(tunnel);
+      },
+    },
+  );
   options.tunnels.add(tunnel);
   try {
     await proxy.ws(request, tunnel, Buffer.alloc(0), {
-      onReq: () =>
-        new UpstreamRequest(upstream, {
-          method: "GET",
-          path: exchange.head.path,
-          headers: handshakeHeaders(forward, key, offered),
-          trailers: () => [],
-          inform: () => {},
-          repeatable: true,
-          connected: () => tunnel.start(options.handshakeMs),
-          upgraded: (headers) => {
-            checkAnswer(headers, key, offered);
-            exchange.accept(acceptHeaders(headers));
-            tunnel.opened();
-            options.opened(tunnel);
-          },
-        }),
+      onReq: () => call.request,
       onRes: (_request, _socket, answer) => {
         tunnel.answered();
-        sendReply(exchange, answer as WorkerReply, () => tunnel.destroy());
+        call.respond(answer as WorkerReplyStandIn);
       },
     });
   } catch (thrown) {
@@ -88,7 +88,7 @@ function checkHandshake({ head }: Exchange): void {
 }
 
 function handshakeHeaders(
-  { exchange, headers }: Forward<HttpUpstream>,
+  { exchange, headers }: Forward<Http1Upstream>,
   key: string,
   offered: string[],
 ): HeaderList {

@@ -1,0 +1,118 @@
+import type { Socket } from "node:net";
+import type { EdgeError } from "../errors.ts";
+import type { HeaderList } from "../exchange.ts";
+import { toClient, trailersToWorker } from "../headers.ts";
+import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../upstream/http1/stream.ts";
+import type { Http1Upstream } from "../upstream/http1/upstream.ts";
+import type { Forward } from "./forward.ts";
+import { endReply, respond } from "./reply.ts";
+import type { Requester } from "./stand-ins.ts";
+import { WorkerReplyStandIn, WorkerRequestStandIn } from "./stand-ins.ts";
+
+/** What there is to do at the turns of an exchange that http2-proxy carries. */
+export interface Turns {
+  /** The worker is connected: the client may be listened to. */
+  connected(): void;
+  /** The reply has been passed on to its end. */
+  finished(): void;
+  /** The worker has switched protocols; throws to refuse its 101. */
+  upgraded?(headers: HeaderList): void;
+}
+
+const NO_TRAILERS: HeaderList = [];
+
+/** The worker's side of an exchange that http2-proxy carries: `request` is what it is given for it. */
+export class CarriedCall implements WorkerReceiver, Requester {
+  readonly request: WorkerRequestStandIn = new WorkerRequestStandIn(this);
+  /** The client's; sent with the end of the request. */
+  trailers: HeaderList = NO_TRAILERS;
+
+  readonly #forward: Forward<Http1Upstream>;
+  readonly #wanted: WorkerRequest;
+  readonly #turns: Turns;
+  #stream: Http1Stream | undefined;
+  #reply: WorkerReplyStandIn | undefined;
+  /** True while what the worker sends is the client's. */
+  #passesOn = false;
+  #abandoned = false;
+
+  constructor(forward: Forward<Http1Upstream>, wanted: WorkerRequest, turns: Turns) {
+    this.#forward = forward;
+    this.#wanted = wanted;
+    this.#turns = turns;
+  }
+
+  /** Passes the head of the worker's reply on; for http2-proxy's onRes. */
+  readonly respond = (reply: WorkerReplyStandIn): void => {
+    const { exchange } = this.#forward;
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    exchange.onSent = (bytes) => stream.consume(bytes);
+    this.#passesOn = !respond(exchange, reply.status, reply.fields, reply.isEnd);
+    if (this.#passesOn) return;
+    // What a 205 may still send nobody wants: its connection is given up.
+    if (!reply.isEnd) stream.cancel();
+    this.#turns.finished();
+  };
+
+  // === what http2-proxy does with the request
+
+  open(): void {
+    const { upstream, exchange } = this.#forward;
+    const stream = upstream.open(this.#wanted, this);
+    this.#stream = stream;
+    stream.onSent = (bytes) => exchange.consume(bytes);
+    if (stream.isConnected) this.connected();
+  }
+
+  write(chunk: Buffer): void {
+    this.#stream?.write(chunk);
+  }
+
+  endRequest(): void {
+    this.#stream?.end(this.trailers.length === 0 ? NO_TRAILERS : trailersToWorker(this.trailers));
+  }
+
+  /** Harmless once the reply has been read to its end, whose connection is then kept. */
+  cancel(): void {
+    this.#abandoned = true;
+    this.#stream?.cancel();
+  }
+
+  // === what the worker's connection tells
+
+  connected(): void {
+    if (!this.#abandoned) this.#turns.connected();
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    this.#forward.exchange.inform(status, toClient(headers));
+  }
+
+  head(status: number, headers: HeaderList, end: boolean): void {
+    this.#reply = new WorkerReplyStandIn(status, headers, end);
+    this.request.onResponse?.(this.#reply);
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#passesOn) this.#forward.exchange.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    if (!this.#passesOn) return;
+    this.#passesOn = false;
+    endReply(this.#forward.exchange, trailers);
+    this.#turns.finished();
+  }
+
+  upgraded(headers: HeaderList, socket: Socket, rest: Buffer): void {
+    this.#turns.upgraded?.(headers);
+    this.request.onUpgrade?.({ headers: {} }, socket, rest);
+  }
+
+  abort(error: EdgeError): void {
+    this.#passesOn = false;
+    if (this.#reply === undefined) this.request.onError?.(error);
+    else this.#reply.onError?.(error);
+  }
+}

@@ -1,0 +1,89 @@
+import { EdgeError } from "../errors.ts";
+import type { HeaderList } from "../exchange.ts";
+import { toClient, trailersToWorker } from "../headers.ts";
+import type { Http1Stream, WorkerReceiver } from "../upstream/http1/stream.ts";
+import type { Http1Upstream } from "../upstream/http1/upstream.ts";
+import type { Forward } from "./forward.ts";
+import { workerRequest } from "./http-request.ts";
+import { endReply, respond } from "./reply.ts";
+
+/** Carries a request to an HTTP/1.1 worker, with nothing in between. Resolves when the reply is complete, rejects with an EdgeError. */
+export function forwardDirect(forward: Forward<Http1Upstream>): Promise<void> {
+  const call = new DirectCall(forward);
+  call.open();
+  return call.done;
+}
+
+/** One request under way, as the worker's reply sees it. */
+class DirectCall implements WorkerReceiver {
+  readonly done: Promise<void>;
+
+  readonly #forward: Forward<Http1Upstream>;
+  readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+  #stream: Http1Stream | undefined;
+  #over = false;
+
+  constructor(forward: Forward<Http1Upstream>) {
+    this.#forward = forward;
+    this.done = this.#settle.promise;
+  }
+
+  /** Sends the request. Throws `bad_request` for one that cannot be sent. */
+  open(): void {
+    const { exchange, upstream, headers } = this.#forward;
+    this.#stream = upstream.open(workerRequest(exchange, headers), this);
+    if (this.#stream.isConnected) this.connected();
+  }
+
+  /** Only now: what is read of a client's body is gone, and a worker that cannot be reached has a successor. */
+  connected(): void {
+    const { exchange } = this.#forward;
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    if (exchange.gone) return this.#fail(new EdgeError("client_gone"));
+    exchange.onSent = (bytes) => stream.consume(bytes);
+    stream.onSent = (bytes) => exchange.consume(bytes);
+    exchange.receive({
+      data: (chunk) => stream.write(chunk),
+      end: (trailers) => stream.end(trailers.length === 0 ? trailers : trailersToWorker(trailers)),
+      abort: (error) => this.#fail(error),
+    });
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    this.#forward.exchange.inform(status, toClient(headers));
+  }
+
+  head(status: number, headers: HeaderList, end: boolean): void {
+    if (this.#over || !respond(this.#forward.exchange, status, headers, end)) return;
+    this.#finish();
+    // What a 205 may still send nobody wants: its connection is given up.
+    if (!end) this.#stream?.cancel();
+  }
+
+  data(chunk: Buffer): void {
+    if (!this.#over) this.#forward.exchange.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    if (this.#over) return;
+    endReply(this.#forward.exchange, trailers);
+    this.#finish();
+  }
+
+  abort(error: EdgeError): void {
+    this.#fail(error);
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#settle.resolve();
+  }
+
+  #fail(error: EdgeError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stream?.cancel();
+    this.#settle.reject(error);
+  }
+}
