@@ -68,6 +68,11 @@ export class Stream implements Incoming, Outgoing {
     this.window = new ReceiveWindow(streamWindow);
   }
 
+  /** True once our direction has ended. */
+  get isSent(): boolean {
+    return this.localEnded;
+  }
+
   /** True while something waits to be sent. */
   get hasQueue(): boolean {
     return this.#queue !== undefined || (this.#trailersOut !== undefined && !this.localEnded);
@@ -138,6 +143,11 @@ export class Stream implements Incoming, Outgoing {
     if (this.isClosed) return;
     this.#connection.sendReset(this.id, code);
     this.#close();
+  }
+
+  /** Tells the peer that nobody waits any more. */
+  cancel(): void {
+    this.reset("CANCEL");
   }
 
   /** Sends what windows and the peer's reading allow; the connection calls when there is more room. */

@@ -68,7 +68,7 @@ class Call implements ReplyReceiver, Attempt {
     this.#exchange.inform(status, toClient(headers));
   }
 
-  head(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[]): void {
+  head(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[] = NONE): void {
     if (this.#over) return;
     this.#forward.body?.forget();
     const reply = REPLIES.of(headers);
@@ -93,7 +93,7 @@ class Call implements ReplyReceiver, Attempt {
     if (!this.#statusSeen && !last.hasStatus) return this.abort(withoutStatus());
     this.#finish();
     // The worker has answered, perhaps before it had all of the request: it shall not wait for the rest.
-    if (this.#worker?.localEnded === false) this.#worker.reset("CANCEL");
+    if (this.#worker?.isSent === false) this.#worker.cancel();
     this.#exchange.end(last.toClient);
     this.#forward.done(undefined);
   }
@@ -102,7 +102,7 @@ class Call implements ReplyReceiver, Attempt {
   abort(error: EdgeError): void {
     if (this.#over) return;
     this.#finish();
-    this.#worker?.reset("CANCEL");
+    this.#worker?.cancel();
     this.#forward.done(this.#mayRepeat(error) ? error : new EdgeError("upstream_reset", error.message));
   }
 
