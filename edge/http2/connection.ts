@@ -90,7 +90,7 @@ export class Connection {
     this.#blocks = new HeaderBlocks(TABLE_BYTES, maxHeadBytes, limits.continuations, this.#counts);
     this.#window = new ReceiveWindow(options.connectionWindow);
     this.#encoder = new Encoder({ maxTableBytes: TABLE_BYTES, huffman: role === "server" });
-    this.#writer = new FrameWriter(socket, this.#encoder);
+    this.#writer = new FrameWriter(socket, this.#encoder, () => this.#pump());
     this.#watch = new Watch(this, limits);
     socket.on("drain", () => {
       this.#watch.drained();

@@ -19,8 +19,9 @@ export class FrameWriter {
   #lastData = 0;
   #lastDataStream = 0;
 
-  constructor(socket: Socket, encoder: Encoder) {
-    this.#output = new Output(socket);
+  /** `taken` hears when all that was written has left at once. */
+  constructor(socket: Socket, encoder: Encoder, taken: () => void) {
+    this.#output = new Output(socket, taken);
     this.#encoder = encoder;
   }
 

@@ -30,10 +30,13 @@ export class Output {
   length = 0;
 
   readonly #socket: Socket;
+  readonly #taken: () => void;
   #scheduled = false;
 
-  constructor(socket: Socket) {
+  /** `taken` hears when the kernel has taken everything at once; where it has not, the socket's 'drain' tells later. */
+  constructor(socket: Socket, taken: () => void) {
     this.#socket = socket;
+    this.#taken = taken;
   }
 
   /** True when the peer does not read what it has been sent. */
@@ -59,8 +62,9 @@ export class Output {
     if (this.#socket.destroyed || this.#socket.writableEnded) return;
     this.#socket.write(buffer.subarray(0, length));
     // The kernel took it all at once, as it nearly always does: the buffer is free again. Else it belongs to the socket.
-    if (this.#socket.writableLength === 0 && buffer.length === BUFFER_BYTES && spare.length < MAX_SPARE)
-      spare.push(buffer);
+    if (this.#socket.writableLength > 0) return;
+    if (buffer.length === BUFFER_BYTES && spare.length < MAX_SPARE) spare.push(buffer);
+    this.#taken();
   }
 
   #grow(bytes: number): void {

@@ -283,3 +283,18 @@ test("a connection that says nothing is closed when its idle time is over", asyn
   const client = new RawClient(t, port);
   assert.equal(await client.closed, "");
 });
+
+test("large replies to a client with large windows come to their end, whenever the kernel takes them at once", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.end(Buffer.alloc(1_000_000)));
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker });
+  const session = http2Client(t, port, { settings: { initialWindowSize: 2 ** 30 } });
+  await once(session, "connect");
+  session.setLocalWindowSize(2 ** 30);
+  for (let round = 0; round < 10; round++) {
+    const replies = await Promise.all(Array.from({ length: 4 }, () => h2(session, { ":path": "/" })));
+    assert.deepEqual(
+      replies.map(({ body }) => body.length),
+      Array.from({ length: 4 }, () => 1_000_000),
+    );
+  }
+});
