@@ -1,11 +1,13 @@
+import type { Call } from "./calls.ts";
+import { GRPC_PING, PING_H1, PING_PONG_H1 } from "./calls.ts";
 import type { Contender } from "./contender.ts";
-import type { Entry } from "./load-row.ts";
-import { NOT_SUPPORTED } from "./load-row.ts";
 import type { Bench } from "./measure.ts";
 import { whileRunning } from "./measure.ts";
 import { readUsage } from "./process-tree.ts";
 import { untilGood } from "./probe.ts";
-import type { ColdStartRow, Protocol } from "./rows.ts";
+import type { ColdStartRow } from "./rows.ts";
+import type { Entry } from "./runners.ts";
+import { NOT_SUPPORTED, attempt, emptyEntry } from "./runners.ts";
 import { rotated } from "./statistics.ts";
 
 /** Milliseconds from the start of the process to the first good answer over each protocol, and what that took. */
@@ -25,28 +27,17 @@ export async function runColdStartRow(
   contenders: readonly Contender[],
   bench: Bench,
 ): Promise<Entry<ColdStart>[]> {
-  const entries = contenders.map((contender): Entry<ColdStart> => ({
-    contender,
-    samples: [],
-    problem: undefined,
-  }));
+  const entries = contenders.map((contender) => emptyEntry<ColdStart>(contender));
   // The clients, too, are slow the first time.
   const { http, grpc, ws } = bench.site.backends;
   await Promise.all([
-    untilGood("h1", http, {}, bench.signal),
-    untilGood("grpc", grpc, {}, bench.signal),
-    untilGood("ws", ws, {}, bench.signal),
+    untilGood(PING_H1, http, {}, bench.signal),
+    untilGood(GRPC_PING, grpc, {}, bench.signal),
+    untilGood(PING_PONG_H1, ws, {}, bench.signal),
   ]);
   for (let round = 0; round < bench.rounds; round++) {
     for (const entry of rotated(entries, round)) {
-      if (entry.problem !== undefined) continue;
-      try {
-        await start(row, entry, bench);
-      } catch (thrown) {
-        bench.signal.throwIfAborted();
-        entry.problem = `error: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
-        bench.say(`${row.name}  ${entry.contender.name}  ${entry.problem}`);
-      }
+      await attempt(row, entry, bench, () => start(row, entry, bench));
     }
   }
   return entries;
@@ -63,15 +54,15 @@ async function start(row: ColdStartRow, entry: Entry<ColdStart>, bench: Bench): 
   const running = bench.programs.start(program);
   running.stdout.resume();
   const signal = whileRunning(running, bench.signal);
-  const firstAnswer = async (protocol: Protocol, port: number): Promise<number> => {
-    await untilGood(protocol, port, headers, signal);
+  const firstAnswer = async (call: Call, port: number): Promise<number> => {
+    await untilGood(call, port, headers, signal);
     return performance.now() - startedAt;
   };
   try {
     const [h1Ms, grpcMs, wsMs] = await Promise.all([
-      firstAnswer("h1", h1),
-      firstAnswer("grpc", grpc),
-      firstAnswer("ws", ws),
+      firstAnswer(PING_H1, h1),
+      firstAnswer(GRPC_PING, grpc),
+      firstAnswer(PING_PONG_H1, ws),
     ]);
     const allMs = Math.max(h1Ms, grpcMs, wsMs);
     const { cpuUs, peakBytes } = await readUsage(running.pid, bench.tickUs);

@@ -2,8 +2,8 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Backends } from "./backends.ts";
 import type { Issuer } from "./issuer.ts";
+import type { Protocol } from "./calls.ts";
 import type { Program } from "./programs.ts";
-import type { Protocol } from "./rows.ts";
 
 /** What a contender is set up with. */
 export interface Site {
@@ -11,7 +11,12 @@ export interface Site {
   readonly folder: string;
   readonly backends: Backends;
   readonly issuer: Issuer;
+  /** Client connections that a contender has to be ready for. */
+  readonly connections: number;
 }
+
+/** Enough for every row but that of idle WebSockets. */
+export const CONNECTIONS = 2048;
 
 /** How to start a contender and where it will answer. */
 export interface Launch {
@@ -30,6 +35,8 @@ export interface Contender {
   readonly peer: { readonly binary: string; readonly versionArgs: readonly string[] } | undefined;
   /** Refuses requests without its headers; checked before it is measured. */
   readonly guarded: boolean;
+  /** Sends a token with every request: takes part by default only where that shows. */
+  readonly sendsToken: boolean;
   prepare(site: Site): Promise<Launch>;
 }
 

@@ -3,7 +3,7 @@ import { caddy } from "./contenders/caddy.ts";
 import { haproxy } from "./contenders/haproxy.ts";
 import { nghttpx } from "./contenders/nghttpx.ts";
 import { nginx } from "./contenders/nginx.ts";
-import { oneport, oneportAuth } from "./contenders/oneport.ts";
+import { oneport, oneportAuth, oneportToken } from "./contenders/oneport.ts";
 
 /** No proxy at all: what the workers and the load generator can do. The HTTP worker has no HTTP/2. */
 const direct: Contender = {
@@ -11,6 +11,7 @@ const direct: Contender = {
   doc: "the load generator straight at the worker",
   peer: undefined,
   guarded: false,
+  sendsToken: false,
   prepare: ({ backends }) =>
     Promise.resolve({
       program: undefined,
@@ -22,6 +23,7 @@ const direct: Contender = {
 export const CONTENDERS: readonly Contender[] = [
   direct,
   oneport,
+  oneportToken,
   oneportAuth,
   nginx,
   haproxy,

@@ -1,9 +1,9 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { HttpCall } from "./calls.ts";
+import { GRPC_HEADERS } from "./calls.ts";
 import type { Headers } from "./probe.ts";
-import { GRPC_PING, REPLY_BYTES } from "./probe.ts";
 import type { Programs } from "./programs.ts";
-import type { LoadRow } from "./rows.ts";
 import { ascending, percentile } from "./statistics.ts";
 
 /** What the load generator saw. */
@@ -20,42 +20,59 @@ export interface Generator {
   readonly signal: AbortSignal;
 }
 
+export interface H2loadOrder {
+  readonly call: HttpCall;
+  readonly port: number;
+  readonly connections: number;
+  readonly streams: number;
+  readonly seconds: number;
+  readonly headers: Headers;
+  /** Requests per second over all connections; as many as possible without it. */
+  readonly rate: number | undefined;
+}
+
 /** Milliseconds beyond the duration of a run after which the generator is given up. */
 export const OVERTIME_MS = 15_000;
 
-/** Runs h2load for `seconds`. Rejects unless every request got its whole, good reply. */
-export async function runH2load(
-  row: LoadRow,
-  port: number,
-  headers: Headers,
-  seconds: number,
-  { programs, folder, signal }: Generator,
-): Promise<Load> {
-  const log = join(folder, "h2load.tsv");
-  const body = join(folder, "ping.bin");
-  await writeFile(body, GRPC_PING);
-  const grpc = row.protocol === "grpc";
-  const all = grpc ? { "content-type": "application/grpc", te: "trailers", ...headers } : headers;
-  const args = [
-    `--duration=${seconds}`,
-    `--clients=${row.connections}`,
-    `--max-concurrent-streams=${row.streams}`,
-    `--log-file=${log}`,
-    ...Object.entries(all).map(([name, value]) => `--header=${name}: ${value}`),
-    ...(row.protocol === "h1" ? ["--h1"] : []),
-    ...(grpc ? [`--data=${body}`] : []),
-    `http://127.0.0.1:${port}${grpc ? "/Echo/Ping" : "/ping"}`,
-  ];
+/** Runs h2load. Rejects unless every request got its whole, good reply. */
+export async function runH2load(order: H2loadOrder, { programs, folder, signal }: Generator): Promise<Load> {
+  const { call, seconds } = order;
+  // Several may run at once, each with a call of its own.
+  const own = join(folder, `h2load-${call.protocol}${call.path.replaceAll(/\W/g, "-")}-${call.replyBytes}`);
+  const log = `${own}.tsv`;
+  if (call.body !== undefined) await writeFile(`${own}.bin`, call.body);
   // It appends to a log that is there already.
   await rm(log, { force: true });
-  const output = await programs.run({ file: "h2load", args, env: {} }, seconds * 1000 + OVERTIME_MS, signal);
-  const counted = readOutput(output, grpc ? REPLY_BYTES.grpc : REPLY_BYTES.http);
+  const program = {
+    file: "h2load",
+    args: [...argsOf(order, own), `--log-file=${log}`, urlOf(order)],
+    env: {},
+  };
+  const output = await programs.run(program, seconds * 1000 + OVERTIME_MS, signal);
+  const counted = readOutput(output, order);
   const times = readLog(await readFile(log, "latin1"));
   return { ...counted, p50Ms: percentile(times, 0.5), p99Ms: percentile(times, 0.99) };
 }
 
+function argsOf({ call, connections, streams, seconds, headers, rate }: H2loadOrder, own: string): string[] {
+  const all = call.protocol === "grpc" ? { ...GRPC_HEADERS, ...headers } : headers;
+  return [
+    `--duration=${seconds}`,
+    `--clients=${connections}`,
+    `--max-concurrent-streams=${streams}`,
+    ...Object.entries(all).map(([name, value]) => `--header=${name}: ${value}`),
+    ...(call.protocol === "h1" ? ["--h1"] : []),
+    ...(call.body === undefined ? [] : [`--data=${own}.bin`]),
+    ...(rate === undefined ? [] : [`--rps=${rate / connections}`]),
+  ];
+}
+
+function urlOf({ call, port }: H2loadOrder): string {
+  return `http://127.0.0.1:${port}${call.path}`;
+}
+
 /** Checks h2load's summary. A gRPC failure is a 200 too, but one without a body: so bytes are counted as well. */
-function readOutput(output: string, replyBytes: number): Pick<Load, "requests" | "perSecond"> {
+function readOutput(output: string, order: H2loadOrder): Pick<Load, "requests" | "perSecond"> {
   const read = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? Number.NaN);
   const requests = read(/^requests: .* ([0-9]+) succeeded/m);
   const failed = [/([0-9]+) failed/, /([0-9]+) errored/, /([0-9]+) timeout/].map(read);
@@ -66,9 +83,16 @@ function readOutput(output: string, replyBytes: number): Pick<Load, "requests" |
     throw new Error(`requests failed: ${failed.join(", ")} of ${requests}`);
   if (refused.some((count) => count !== 0))
     throw new Error(`replies were no 2xx: ${refused.join(", ")} of ${requests}`);
-  if (!(bytes >= requests * replyBytes))
-    throw new Error("replies were incomplete, or failures in gRPC's terms");
+  checkBytes(bytes, requests, order);
   return { requests, perSecond: read(/^finished in .*, ([0-9.]+) req\/s/m) };
+}
+
+/** The replies' bytes, and at most those of the replies that were under way at the end. */
+function checkBytes(bytes: number, requests: number, { call, connections, streams }: H2loadOrder): void {
+  const least = requests * call.replyBytes;
+  if (!(bytes >= least)) throw new Error("replies were incomplete, or failures in gRPC's terms");
+  if (bytes > least + connections * streams * call.replyBytes)
+    throw new Error("replies were longer than they should be");
 }
 
 /** Milliseconds of each request, ascending, from h2load's log: start, status and microseconds, separated by tabs. */

@@ -16,7 +16,8 @@ export function describeMachine(contenders: readonly Contender[], on: Date): str
   ].join("\n");
 }
 
-function versionOf(binary: string, args: readonly string[]): string {
+/** What a program on PATH says its version is. */
+export function versionOf(binary: string, args: readonly string[]): string {
   // nginx tells it on stderr.
   const said = execFileSync("/bin/sh", ["-c", '"$0" "$@" 2>&1', binary, ...args], { encoding: "utf8" });
   return /[0-9]+(\.[0-9]+)+/.exec(said)?.[0] ?? "of an unknown version";

@@ -1,20 +1,19 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startBackends } from "./backends.ts";
-import { runColdStartRow } from "./cold-start.ts";
-import { isOnPath } from "./contender.ts";
+import { startWorkers, workersOnly } from "./backends.ts";
+import { startFast } from "./backends/fast.ts";
+import { CONNECTIONS, isOnPath } from "./contender.ts";
 import type { Issuer } from "./issuer.ts";
 import { startIssuer } from "./issuer.ts";
-import { NOT_SUPPORTED, runLoadRow } from "./load-row.ts";
 import { describeMachine } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { HELP, OptionError, listing, readOptions } from "./options.ts";
 import { clockTickUs } from "./process-tree.ts";
 import { Programs } from "./programs.ts";
-import { coldStartSection, loadSection, preamble } from "./report.ts";
-import type { Row } from "./rows.ts";
+import { measureRow } from "./measure-row.ts";
+import { preamble } from "./report.ts";
 
 process.exitCode = await main();
 
@@ -62,7 +61,7 @@ function whatIsMissing(): string | undefined {
 
 /** Sets up what all rows need, and takes it down again whatever happens. */
 async function withBench(
-  { seconds, rounds }: Options,
+  { seconds, rounds, backends }: Options,
   signal: AbortSignal,
   act: (bench: Bench) => Promise<number>,
 ): Promise<number> {
@@ -71,9 +70,21 @@ async function withBench(
   let issuer: Issuer | undefined;
   try {
     issuer = await startIssuer();
-    const backends = await startBackends(programs, signal);
-    const site = { folder, backends, issuer };
-    return await act({ site, folder, programs, signal, tickUs: clockTickUs(), seconds, rounds, say });
+    const workers = await startWorkers(programs, signal);
+    const backing =
+      backends === "fast" ? await startFast(folder, workers, programs, signal) : workersOnly(workers);
+    const site = { folder, backends: workers, issuer, connections: CONNECTIONS };
+    return await act({
+      site,
+      backing,
+      folder,
+      programs,
+      signal,
+      tickUs: clockTickUs(),
+      seconds,
+      rounds,
+      say,
+    });
   } finally {
     await programs.close();
     await issuer?.close();
@@ -82,7 +93,8 @@ async function withBench(
 }
 
 async function measureAll(options: Options, bench: Bench): Promise<number> {
-  const parts = [preamble(describeMachine(options.contenders, new Date()), options.seconds, options.rounds)];
+  const machine = describeMachine(options.contenders, new Date());
+  const parts = [preamble({ ...options, machine, backends: bench.backing.doc })];
   process.stdout.write(parts.join(""));
   let errors = 0;
   for (const row of options.rows) {
@@ -94,23 +106,6 @@ async function measureAll(options: Options, bench: Bench): Promise<number> {
   }
   if (options.markdown !== undefined) await writeFile(options.markdown, parts.join(""));
   return errors === 0 ? 0 : 1;
-}
-
-async function measureRow(
-  row: Row,
-  { contenders }: Options,
-  bench: Bench,
-): Promise<{ section: string; problems: number }> {
-  if (row.kind === "cold-start") {
-    const entries = await runColdStartRow(row, contenders, bench);
-    return { section: coldStartSection(row, entries), problems: entries.filter(isError).length };
-  }
-  const entries = await runLoadRow(row, contenders, bench);
-  return { section: loadSection(row, entries), problems: entries.filter(isError).length };
-}
-
-function isError({ problem }: { readonly problem: string | undefined }): boolean {
-  return problem !== undefined && problem !== NOT_SUPPORTED;
 }
 
 function say(line: string): void {

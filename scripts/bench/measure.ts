@@ -1,16 +1,19 @@
+import type { Backing } from "./backends.ts";
+import type { Call } from "./calls.ts";
 import type { Contender, Launch, Site } from "./contender.ts";
+import type { WsOrder } from "./generators/ws-load.ts";
 import type { Generator, Load } from "./h2load.ts";
 import { OVERTIME_MS, runH2load } from "./h2load.ts";
 import { readUsage } from "./process-tree.ts";
 import type { Running } from "./programs.ts";
-import type { Headers } from "./probe.ts";
 import { probe, untilGood } from "./probe.ts";
-import type { LoadRow } from "./rows.ts";
-import type { WsOrder } from "./ws-load.ts";
+import type { Work } from "./rows.ts";
 
 /** What every measurement needs. */
 export interface Bench extends Generator {
+  /** With the project's workers as backends. */
   readonly site: Site;
+  readonly backing: Backing;
   readonly tickUs: number;
   readonly seconds: number;
   readonly rounds: number;
@@ -22,6 +25,8 @@ export interface Bench extends Generator {
 export interface Started {
   readonly launch: Launch;
   readonly port: number;
+  /** As it has to be made with the backends of this run. */
+  readonly call: Call;
   readonly running: Running | undefined;
 }
 
@@ -31,36 +36,35 @@ export interface Sample extends Load {
   readonly peakBytes: number | undefined;
 }
 
-/** Starts a contender and waits for its first good answer. Undefined when it does not offer the row's protocol. */
+/** Starts a contender in front of what is to answer the call, and waits for the first good answer to it. Undefined when it does not offer the protocol. */
 export async function startContender(
   contender: Contender,
-  row: LoadRow,
+  wanted: Call,
   bench: Bench,
 ): Promise<Started | undefined> {
-  const launch = await contender.prepare(bench.site);
-  const port = launch.ports[row.protocol];
+  const { backends, call } = bench.backing.serve(wanted);
+  const launch = await contender.prepare({ ...bench.site, backends });
+  const port = launch.ports[call.protocol];
   if (port === undefined) return undefined;
   const running = launch.program && bench.programs.start(launch.program);
   running?.stdout.resume();
   try {
-    await untilGood(row.protocol, port, launch.headers, whileRunning(running, bench.signal));
-    if (contender.guarded) await mustRefuse(row, port);
-    return { launch, port, running };
+    await untilGood(call, port, launch.headers, whileRunning(running, bench.signal));
+    if (contender.guarded) await mustRefuse(call, port);
+    return { launch, port, call, running };
   } catch (thrown) {
     if (running !== undefined) await bench.programs.stop(running);
     throw thrown;
   }
 }
 
-/** Runs the row's load on a contender, and reads what the contender used for it. */
-export async function measure(row: LoadRow, started: Started, bench: Bench): Promise<Sample> {
-  const { launch, port, running } = started;
+/** Loads a contender, as much as it takes or at a rate, and reads what it used for it. */
+export async function measure(work: Work, started: Started, bench: Bench, rate?: number): Promise<Sample> {
+  const { running } = started;
   const usage = () => (running === undefined ? undefined : readUsage(running.pid, bench.tickUs));
   const before = await usage();
-  const load = await generate(row, port, launch.headers, {
-    ...bench,
-    signal: whileRunning(running, bench.signal),
-  });
+  const signal = whileRunning(running, bench.signal);
+  const load = await generate(work, started, rate, { ...bench, signal });
   const after = await usage();
   const spentUs = after === undefined || before === undefined ? undefined : after.cpuUs - before.cpuUs;
   return {
@@ -70,16 +74,22 @@ export async function measure(row: LoadRow, started: Started, bench: Bench): Pro
   };
 }
 
-function generate(row: LoadRow, port: number, headers: Headers, bench: Bench): Promise<Load> {
-  if (row.protocol !== "ws") return runH2load(row, port, headers, bench.seconds, bench);
-  return runWsLoad(
-    { url: `ws://127.0.0.1:${port}/ws`, connections: row.connections, seconds: bench.seconds, headers },
-    bench,
-  );
+/** Makes the calls of some work for the length of a run. */
+export function generate(
+  { connections, streams }: Work,
+  { call, port, launch }: Started,
+  rate: number | undefined,
+  bench: Bench,
+): Promise<Load> {
+  const order = { port, connections, streams, seconds: bench.seconds, headers: launch.headers };
+  if (call.protocol === "ws" || call.protocol === "ws-h2") {
+    return runWsLoad({ ...order, protocol: call.protocol }, bench);
+  }
+  return runH2load({ ...order, call, rate }, bench);
 }
 
 async function runWsLoad(order: WsOrder, { programs, signal }: Bench): Promise<Load> {
-  const main = new URL("ws-load.ts", import.meta.url).pathname;
+  const main = new URL("generators/ws-load.ts", import.meta.url).pathname;
   const program = { file: process.execPath, args: [main, JSON.stringify(order)], env: {} };
   const output = await programs.run(program, order.seconds * 1000 + OVERTIME_MS, signal);
   return JSON.parse(output) as Load;
@@ -93,8 +103,8 @@ export function whileRunning(running: Running | undefined, signal: AbortSignal):
 }
 
 /** A door that is open to everyone would make the price of authentication look small. */
-async function mustRefuse(row: LoadRow, port: number): Promise<void> {
-  const answered = await probe(row.protocol, port, {}).then(
+async function mustRefuse(call: Call, port: number): Promise<void> {
+  const answered = await probe(call, port, {}).then(
     () => true,
     () => false,
   );

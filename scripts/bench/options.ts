@@ -11,6 +11,10 @@ export interface Options {
   readonly task: "run" | "help" | "list";
   readonly rows: readonly Row[];
   readonly contenders: readonly Contender[];
+  /** True when they were named: then all take part in every row. */
+  readonly contendersNamed: boolean;
+  readonly backends: "workers" | "fast";
+  readonly soakMinutes: number;
   readonly seconds: number;
   readonly rounds: number;
   /** The file to write the report to, beside the output. */
@@ -23,18 +27,23 @@ export class OptionError extends Error {}
 export const HELP = `Usage: npm run bench -- [options]        (or: node scripts/bench/main.ts [options])
 
 Measures the edge side by side with the proxies that are on PATH: nginx, haproxy, nghttpx, caddy.
-Needs Linux and h2load (Debian: nghttp2-client). All of it takes about a quarter of an hour.
+Needs Linux and h2load (Debian: nghttp2-client). Everything but the soak takes about 18 minutes as it is, with 5 rounds of 1 s;
+a row with 3 rounds of 2 s takes about a minute.
 
   --rows a,b          only these rows
-  --contenders a,b    only these contenders
-  --seconds N         length of a run (3)
+  --contenders a,b    only these contenders, in every row
+  --seconds N         length of a run (1)
   --rounds N          runs of each contender in each row (5)
+  --backends KIND     workers: the project's own (default)
+                      fast: nghttpd (Debian: nghttp2-server), nginx and a frame server, so that no backend is the bottleneck
+  --soak MINUTES      the row "soak": all protocols at once against oneport, memory every 10 s (--rows soak: 10 minutes)
   --markdown FILE     write the report to a file, too
   --list              names of rows and contenders
   --help              this text
 
 The report goes to standard output, progress to standard error.
-Exit code: 0 when every cell has a number or is not supported, 1 when there is an error, 2 for a bad option.
+Exit code: 0 when every cell has a number or is not supported, 1 when there is an error or memory grew in a soak,
+2 for a bad option.
 `;
 
 /** Reads the command line. Throws an OptionError. */
@@ -42,23 +51,50 @@ export function readOptions(args: readonly string[]): Options {
   const { values } = parse(args);
   return {
     task: values.help === true ? "help" : values.list === true ? "list" : "run",
-    rows: values.rows === undefined ? ROWS : named("--rows", "row", values.rows, ROWS),
+    rows: chosenRows(values.rows, values.soak !== undefined),
     contenders:
       values.contenders === undefined
         ? CONTENDERS.filter(isInstalled)
         : named("--contenders", "contender", values.contenders, CONTENDERS).map(installed),
-    seconds: wholeNumber("--seconds", values.seconds ?? "3", 60),
+    contendersNamed: values.contenders !== undefined,
+    backends: backendsOf(values.backends ?? "workers"),
+    soakMinutes: wholeNumber("--soak", values.soak ?? "10", 1440),
+    seconds: wholeNumber("--seconds", values.seconds ?? "1", 60),
     rounds: wholeNumber("--rounds", values.rounds ?? "5", 100),
     markdown: values.markdown === undefined ? undefined : writable(values.markdown),
   };
 }
 
+/** Who takes part in a row. Unless named, those that send a token only where it shows, and for a soak only the edge. */
+export function contendersFor(row: Row, { contenders, contendersNamed }: Options): readonly Contender[] {
+  if (contendersNamed) return contenders;
+  if (row.kind === "soak") return contenders.filter(({ name }) => name === "oneport");
+  const tokenShows = row.kind === "cold-start" || (row.kind === "load" && row.small);
+  return contenders.filter(({ sendsToken }) => tokenShows || !sendsToken);
+}
+
+/** All rows but the soak, which is long; that one when it is asked for. */
+function chosenRows(names: string | undefined, soak: boolean): Row[] {
+  if (names === undefined) return ROWS.filter((row) => isSoak(row) === soak);
+  const chosen = named("--rows", "row", names, ROWS);
+  return ROWS.filter((row) => chosen.includes(row) || (soak && isSoak(row)));
+}
+
+function isSoak({ kind }: Row): boolean {
+  return kind === "soak";
+}
+
+function backendsOf(value: string): "workers" | "fast" {
+  if (value === "workers" || value === "fast") return value;
+  throw new OptionError(`--backends must be workers or fast, not ${JSON.stringify(value)}`);
+}
+
 /** What --list prints. */
 export function listing(): string {
-  const rows = ROWS.map(({ name, doc }) => `  ${name.padEnd(16)}  ${doc}`);
+  const rows = ROWS.map(({ name, doc }) => `  ${name.padEnd(18)}  ${doc}`);
   const contenders = CONTENDERS.map(
     (contender) =>
-      `  ${contender.name.padEnd(16)}  ${contender.doc}${isInstalled(contender) ? "" : " (not on PATH)"}`,
+      `  ${contender.name.padEnd(18)}  ${contender.doc}${isInstalled(contender) ? "" : " (not on PATH)"}`,
   );
   return `Rows:\n${rows.join("\n")}\n\nContenders:\n${contenders.join("\n")}\n`;
 }
@@ -71,6 +107,8 @@ function parse(args: readonly string[]) {
     contenders: text,
     seconds: text,
     rounds: text,
+    backends: text,
+    soak: text,
     markdown: text,
     list: flag,
     help: { ...flag, short: "h" },

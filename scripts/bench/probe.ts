@@ -1,20 +1,19 @@
 import { once } from "node:events";
 import { Agent, request } from "node:http";
 import type { IncomingMessage } from "node:http";
-import type { ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { connect } from "node:http2";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
-import type { Protocol } from "./rows.ts";
+import type { Call, HttpCall } from "./calls.ts";
+import { GRPC_HEADERS, webSocketUrl } from "./calls.ts";
+import type { Player } from "./generators/player.ts";
+import { playerOverHttp1 } from "./generators/player.ts";
+import { mayConnect, playerOverHttp2 } from "./generators/player-h2.ts";
 
 export type Headers = Readonly<Record<string, string>>;
 
-/** `Echo.Ping` with `{ message: "ping" }`, as a gRPC message: no compression, length, protobuf. */
-export const GRPC_PING = Buffer.from("00000000060a0470696e67", "hex");
-
-/** Bytes of the reply's body: `{"message":"pong"}`, and as a gRPC message. */
-export const REPLY_BYTES = { http: 18, grpc: 11 } as const;
+const MESSAGE = Buffer.from("ping");
 
 /** Milliseconds that one attempt may take. */
 const ATTEMPT_MS = 2000;
@@ -27,7 +26,7 @@ const PAUSE_MS = 2;
 
 /** Tries until the answer is good. Rejects with what was wrong with the last one when the time is over. */
 export async function untilGood(
-  protocol: Protocol,
+  call: Call,
   port: number,
   headers: Headers,
   signal: AbortSignal,
@@ -35,55 +34,65 @@ export async function untilGood(
   for (const end = performance.now() + START_MS; ; await sleep(PAUSE_MS)) {
     signal.throwIfAborted();
     try {
-      return await probe(protocol, port, headers);
+      return await probe(call, port, headers);
     } catch (thrown) {
       if (performance.now() > end) throw thrown;
     }
   }
 }
 
-/** One request on a connection of its own. Rejects unless the answer is the right one. */
-export async function probe(protocol: Protocol, port: number, headers: Headers): Promise<void> {
-  const at = `127.0.0.1:${port}`;
-  if (protocol === "h1") return probeHttp1(at, headers);
-  if (protocol === "ws") return probeWebSocket(at, headers);
-  return protocol === "h2c"
-    ? probeHttp2(at, { ":path": "/ping", ...headers })
-    : probeHttp2(at, { ...GRPC_HEADERS, ...headers }, GRPC_PING);
+/** One call on a connection of its own. Rejects unless the answer is the right one. */
+export async function probe(call: Call, port: number, headers: Headers): Promise<void> {
+  if (call.protocol === "h1") return probeHttp1(call, port, headers);
+  if (call.protocol === "ws") {
+    return probeEcho(await playerOverHttp1(webSocketUrl(port), headers, AbortSignal.timeout(ATTEMPT_MS)));
+  }
+  return onSession(port, async (session) => {
+    if (call.protocol === "ws-h2") {
+      await mayConnect(session);
+      return probeEcho(await playerOverHttp2(session, headers));
+    }
+    const all = call.protocol === "grpc" ? { ...GRPC_HEADERS, ...headers } : headers;
+    const head = { ":method": call.body === undefined ? "GET" : "POST", ":path": call.path, ...all };
+    await converse(session.request(head, { endStream: call.body === undefined }), call);
+  });
 }
 
-const GRPC_HEADERS = {
-  ":method": "POST",
-  ":path": "/Echo/Ping",
-  "content-type": "application/grpc",
-  te: "trailers",
-};
-
-async function probeHttp1(at: string, headers: Headers): Promise<void> {
-  const agent = new Agent({ keepAlive: false });
-  const signal = AbortSignal.timeout(ATTEMPT_MS);
-  const asked = request(`http://${at}/ping`, { agent, headers, signal });
+async function probeHttp1(
+  { path, body, replyBytes }: HttpCall,
+  port: number,
+  headers: Headers,
+): Promise<void> {
+  const asked = request(`http://127.0.0.1:${port}${path}`, {
+    agent: new Agent({ keepAlive: false }),
+    method: body === undefined ? "GET" : "POST",
+    headers,
+    signal: AbortSignal.timeout(ATTEMPT_MS),
+  });
   // What comes after the reply's head is the reply's to tell.
   asked.on("error", () => {});
-  asked.end();
+  asked.end(body);
   const [reply] = (await once(asked, "response")) as [IncomingMessage];
-  const body = await text(reply);
-  check(reply.statusCode === 200 && body.length === REPLY_BYTES.http, `status ${reply.statusCode}`);
+  const { length } = await buffer(reply);
+  check(reply.statusCode === 200 && length === replyBytes, `status ${reply.statusCode}, ${length} bytes`);
 }
 
-async function probeHttp2(at: string, headers: Headers, body?: Buffer): Promise<void> {
-  const session = connect(`http://${at}`);
+async function onSession(port: number, act: (session: ClientHttp2Session) => Promise<void>): Promise<void> {
+  const session = connect(`http://127.0.0.1:${port}`);
   const failed = once(session, "error").then(([error]) => {
     throw error;
   });
+  const late = sleep(ATTEMPT_MS, undefined, { ref: false }).then(() => {
+    throw new Error("no answer in time");
+  });
   try {
-    await Promise.race([failed, converse(session.request(headers, { endStream: body === undefined }), body)]);
+    await Promise.race([failed, late, act(session)]);
   } finally {
     session.destroy();
   }
 }
 
-async function converse(stream: ClientHttp2Stream, body: Buffer | undefined): Promise<void> {
+async function converse(stream: ClientHttp2Stream, { protocol, body, replyBytes }: HttpCall): Promise<void> {
   let status: unknown;
   let grpcStatus: unknown;
   stream.once("response", (headers) => {
@@ -91,33 +100,23 @@ async function converse(stream: ClientHttp2Stream, body: Buffer | undefined): Pr
     grpcStatus = headers["grpc-status"];
   });
   stream.once("trailers", (trailers) => (grpcStatus = trailers["grpc-status"]));
-  stream.setTimeout(ATTEMPT_MS, () => stream.destroy(new Error("no answer in time")));
   if (body !== undefined) stream.end(body);
-  const reply = await text(stream);
+  const { length } = await buffer(stream);
   check(status === 200, `status ${status}`);
-  if (body !== undefined) check(grpcStatus === "0", `grpc-status ${grpcStatus}`);
-  check(
-    reply.length === (body === undefined ? REPLY_BYTES.http : REPLY_BYTES.grpc),
-    "the body is not what was expected",
-  );
+  if (protocol === "grpc") check(grpcStatus === "0", `grpc-status ${grpcStatus}`);
+  check(length === replyBytes, `${length} bytes instead of ${replyBytes}`);
 }
 
-async function probeWebSocket(at: string, headers: Headers): Promise<void> {
-  const socket = new WebSocket(`ws://${at}/ws`, {
-    headers,
-    perMessageDeflate: false,
-    handshakeTimeout: ATTEMPT_MS,
-  });
+async function probeEcho(player: Player): Promise<void> {
   try {
-    const signal = AbortSignal.timeout(ATTEMPT_MS);
-    await once(socket, "open", { signal });
-    socket.send(GRPC_PING);
-    const [echo] = (await once(socket, "message", { signal })) as [Buffer];
-    check(GRPC_PING.equals(echo), "the echo is not what was sent");
+    const echo = await new Promise<Buffer>((resolve, reject) => {
+      player.listen(resolve, reject);
+      player.send(MESSAGE);
+      setTimeout(() => reject(new Error("no echo in time")), ATTEMPT_MS).unref();
+    });
+    check(MESSAGE.equals(echo), "the echo is not what was sent");
   } finally {
-    // Ending a handshake under way is an 'error' event too.
-    socket.on("error", () => {});
-    socket.terminate();
+    player.leave();
   }
 }
 

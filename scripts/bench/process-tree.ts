@@ -7,6 +7,8 @@ export interface Usage {
   readonly cpuUs: number;
   /** The most memory each process ever had resident, added up. */
   readonly peakBytes: number;
+  /** The memory they have resident now. */
+  readonly residentBytes: number;
 }
 
 /** Reads the usage of the tree under `root`. A process that ends meanwhile is left out. */
@@ -21,8 +23,12 @@ export async function readUsage(root: number, tickUs: number): Promise<Usage> {
   }
   const members = living.filter(({ pid }) => tree.has(pid));
   const cpuUs = await Promise.all(members.map((member) => cpuTime(member, tickUs)));
-  const peaks = await Promise.all(members.map(({ pid }) => peakBytes(pid)));
-  return { cpuUs: sum(cpuUs), peakBytes: sum(peaks) };
+  const memory = await Promise.all(members.map(({ pid }) => memoryOf(pid)));
+  return {
+    cpuUs: sum(cpuUs),
+    peakBytes: sum(memory.map(({ peak }) => peak)),
+    residentBytes: sum(memory.map(({ resident }) => resident)),
+  };
 }
 
 interface Stat {
@@ -63,9 +69,11 @@ async function onCpuNs(path: string): Promise<number> {
   return Number((await readOrEmpty(path)).split(" ", 1)[0]);
 }
 
-async function peakBytes(pid: number): Promise<number> {
+async function memoryOf(pid: number): Promise<{ peak: number; resident: number }> {
   const status = await readOrEmpty(`/proc/${pid}/status`);
-  return Number(/^VmHWM:\s+([0-9]+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  const bytes = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+([0-9]+) kB$`, "m").exec(status)?.[1] ?? 0) * 1024;
+  return { peak: bytes("VmHWM"), resident: bytes("VmRSS") };
 }
 
 /** Microseconds of the kernel's clock tick. */

@@ -20,3 +20,25 @@ export function rotated<T>(list: readonly T[], by: number): T[] {
   const at = list.length === 0 ? 0 : by % list.length;
   return [...list.slice(at), ...list.slice(0, at)];
 }
+
+/** NaN when there are no values. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0) / values.length;
+}
+
+export interface Line {
+  readonly slope: number;
+  /** Standard error of the slope. */
+  readonly error: number;
+}
+
+/** The line through points with the least squares. NaN for fewer than three points. */
+export function line(points: readonly (readonly [x: number, y: number])[]): Line {
+  if (points.length < 3) return { slope: Number.NaN, error: Number.NaN };
+  const meanX = mean(points.map(([x]) => x));
+  const meanY = mean(points.map(([, y]) => y));
+  const spread = mean(points.map(([x]) => (x - meanX) ** 2));
+  const slope = mean(points.map(([x, y]) => (x - meanX) * (y - meanY))) / spread;
+  const rest = mean(points.map(([x, y]) => (y - meanY - slope * (x - meanX)) ** 2));
+  return { slope, error: Math.sqrt(rest / spread / (points.length - 2)) };
+}

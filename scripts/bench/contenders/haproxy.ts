@@ -8,7 +8,8 @@ export const haproxy: Contender = {
   doc: "one thread, http-reuse always",
   peer: { binary: "haproxy", versionArgs: ["-v"] },
   guarded: false,
-  async prepare({ folder, backends }) {
+  sendsToken: false,
+  async prepare({ folder, backends, connections }) {
     const ports = await portPerProtocol();
     const file = join(folder, "haproxy.cfg");
     await writeFile(
@@ -16,7 +17,7 @@ export const haproxy: Contender = {
       `
 global
   nbthread 1
-  maxconn 4096
+  maxconn ${connections}
 defaults
   mode http
   http-reuse always
@@ -35,6 +36,9 @@ listen grpc
   server worker 127.0.0.1:${backends.grpc} proto h2
 listen ws
   bind 127.0.0.1:${ports.ws}
+  server worker 127.0.0.1:${backends.ws}
+listen ws-h2
+  bind 127.0.0.1:${ports["ws-h2"]} proto h2
   server worker 127.0.0.1:${backends.ws}
 `,
     );

@@ -6,6 +6,7 @@ export const nghttpx: Contender = {
   doc: "one worker thread; one port for everything, told apart by path",
   peer: { binary: "nghttpx", versionArgs: ["--version"] },
   guarded: false,
+  sendsToken: false,
   async prepare({ backends }) {
     const [port = 0] = await freePorts(1);
     return {
@@ -24,7 +25,7 @@ export const nghttpx: Contender = {
         ],
         env: {},
       },
-      ports: { grpc: port, h2c: port, h1: port, ws: port },
+      ports: { grpc: port, h2c: port, h1: port, ws: port, "ws-h2": port },
       headers: {},
     };
   },

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Backends } from "../backends.ts";
 import type { Contender } from "../contender.ts";
 import { portPerProtocol } from "../ports.ts";
 
@@ -8,12 +9,14 @@ export const nginx: Contender = {
   doc: "one worker process, grpc_pass and proxy_pass with kept connections",
   peer: { binary: "nginx", versionArgs: ["-v"] },
   guarded: false,
-  async prepare({ folder, backends }) {
-    const ports = await portPerProtocol();
+  sendsToken: false,
+  async prepare({ folder, backends, connections }) {
+    // It has no extended CONNECT.
+    const { "ws-h2": _, ...ports } = await portPerProtocol();
     const home = join(folder, "nginx");
     await mkdir(home, { recursive: true });
     const file = join(home, "nginx.conf");
-    await writeFile(file, config(ports, backends));
+    await writeFile(file, config(ports, backends, connections));
     return {
       program: { file: "nginx", args: ["-p", home, "-c", file, "-e", "stderr"], env: {} },
       ports,
@@ -22,12 +25,13 @@ export const nginx: Contender = {
   },
 };
 
-type Ports = Awaited<ReturnType<typeof portPerProtocol>>;
+type Ports = Record<"grpc" | "h2c" | "h1" | "ws", number>;
 
 /** nginx ends a connection after 1000 requests unless told otherwise, on both sides. */
 const UNLIMITED = 1_000_000_000;
 
-function config(ports: Ports, backends: { http: number; grpc: number; ws: number }): string {
+/** Each client has a connection on either side, and nginx closes some once hardly any are left. */
+function config(ports: Ports, backends: Backends, connections: number): string {
   const upstream = (name: string, port: number): string =>
     `  upstream ${name} { server 127.0.0.1:${port}; keepalive 256; keepalive_requests ${UNLIMITED}; }`;
   return `
@@ -35,15 +39,18 @@ daemon off;
 worker_processes 1;
 pid nginx.pid;
 error_log stderr crit;
-events { worker_connections 4096; }
+events { worker_connections ${3 * connections}; }
 http {
   access_log off;
   keepalive_requests ${UNLIMITED};
+  client_max_body_size 0;
   client_body_temp_path body;
   proxy_temp_path proxy;
   fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
+  proxy_request_buffering off;
+  proxy_max_temp_file_size 0;
   proxy_http_version 1.1;
   proxy_set_header Connection "";
 ${upstream("http_worker", backends.http)}

@@ -6,7 +6,18 @@ export const oneport: Contender = {
   doc: "the edge, without authentication",
   peer: undefined,
   guarded: false,
+  sendsToken: false,
   prepare: (site) => launch(site, {}, {}),
+};
+
+/** Carries what oneport-auth carries: what the two differ by is the price of verification alone. */
+export const oneportToken: Contender = {
+  name: "oneport-token",
+  doc: "the edge, without authentication, passing on the token that oneport-auth verifies",
+  peer: undefined,
+  guarded: false,
+  sendsToken: true,
+  prepare: (site) => launch(site, {}, tokenOf(site)),
 };
 
 export const oneportAuth: Contender = {
@@ -14,6 +25,7 @@ export const oneportAuth: Contender = {
   doc: "the edge, verifying an ID token on every request, /ping included",
   peer: undefined,
   guarded: true,
+  sendsToken: true,
   prepare: (site) =>
     launch(
       site,
@@ -25,9 +37,13 @@ export const oneportAuth: Contender = {
         AUTH_SERVICE_ACCOUNTS: "*",
         AUTH_PUBLIC_PATHS: "/public",
       },
-      { authorization: `Bearer ${site.issuer.token}` },
+      tokenOf(site),
     ),
 };
+
+function tokenOf({ issuer }: Site): Record<string, string> {
+  return { authorization: `Bearer ${issuer.token}` };
+}
 
 async function launch(
   { backends }: Site,
@@ -48,7 +64,7 @@ async function launch(
   const main = new URL("../../../edge/main.ts", import.meta.url).pathname;
   return {
     program: { file: process.execPath, args: [main], env },
-    ports: { grpc: port, h2c: port, h1: port, ws: port },
+    ports: { grpc: port, h2c: port, h1: port, ws: port, "ws-h2": port },
     headers,
   };
 }

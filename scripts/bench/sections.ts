@@ -1,0 +1,97 @@
+import type { ColdStart } from "./cold-start.ts";
+import type { Idle } from "./idle-row.ts";
+import type { LatencySample } from "./latency-row.ts";
+import type { Sample } from "./measure.ts";
+import type { IdleRow, LatencyRow, LoadRow, Row } from "./rows.ts";
+import type { Entry } from "./runners.ts";
+import type { Soak } from "./soak.ts";
+import { fixed, greatestOf, mebibytes, middleOf, rangeOf, section, toBestPeer } from "./table.ts";
+import { verificationPrice } from "./verification.ts";
+
+export function loadSection(row: LoadRow, entries: readonly Entry<Sample>[]): string {
+  const columns = [
+    middleOf("CPU µs", 1, cpuOf),
+    rangeOf("range", 1, cpuOf),
+    toBestPeer(entries, cpuOf),
+    middleOf<Sample>("requests/s", 0, ({ perSecond }) => perSecond),
+    middleOf<Sample>("p50 ms", 2, ({ p50Ms }) => p50Ms),
+    middleOf<Sample>("p99 ms", 2, p99Of),
+    greatestOf<Sample>("peak RSS MiB", 0, ({ peakBytes }) => mebibytes(peakBytes ?? Number.NaN)),
+  ];
+  return section(row, entries, columns, verificationPrice(row, entries));
+}
+
+export function latencySection(
+  row: LatencyRow,
+  entries: readonly Entry<LatencySample>[],
+  rate: number,
+): string {
+  const columns = [
+    middleOf<LatencySample>("peak/s", 0, ({ peakPerSecond }) => peakPerSecond),
+    middleOf<LatencySample>("requests/s", 0, ({ perSecond }) => perSecond),
+    middleOf<LatencySample>("p50 ms", 2, ({ p50Ms }) => p50Ms),
+    middleOf<LatencySample>("p99 ms", 2, p99Of),
+    toBestPeer(entries, p99Of),
+    greatestOf<LatencySample>("worst p99 ms", 2, p99Of),
+    middleOf<LatencySample>("CPU µs", 1, cpuOf),
+  ];
+  return section(row, entries, columns, [`Each was asked for ${fixed(rate, 0)} requests per second.`]);
+}
+
+export function idleSection(row: IdleRow, entries: readonly Entry<Idle>[], sockets: number): string {
+  const columns = [
+    middleOf("KiB each", 1, kibEach),
+    toBestPeer(entries, kibEach),
+    middleOf<Idle>("RSS before MiB", 0, ({ beforeBytes }) => mebibytes(beforeBytes)),
+    middleOf<Idle>("RSS with them MiB", 0, ({ afterBytes }) => mebibytes(afterBytes)),
+  ];
+  const fewer =
+    sockets < row.sockets ? `: a process may not open more files here than two for each and some` : "";
+  return section(row, entries, columns, [`${sockets} WebSockets were open${fewer}.`]);
+}
+
+export function coldStartSection(row: Row, entries: readonly Entry<ColdStart>[]): string {
+  return section(row, entries, [
+    middleOf("HTTP ms", 0, ({ h1Ms }) => h1Ms),
+    middleOf("gRPC ms", 0, ({ grpcMs }) => grpcMs),
+    middleOf("WebSocket ms", 0, ({ wsMs }) => wsMs),
+    middleOf("all ms", 0, ({ allMs }) => allMs),
+    toBestPeer(entries, ({ allMs }) => allMs),
+    middleOf("CPU ms", 0, ({ cpuMs }) => cpuMs),
+    middleOf("peak RSS MiB", 0, ({ peakBytes }) => mebibytes(peakBytes)),
+  ]);
+}
+
+export function soakSection(row: Row, entries: readonly Entry<Soak>[]): string {
+  const series = entries.flatMap(({ contender, samples }) =>
+    samples.map(({ points }) => {
+      const list = points.map(({ bytes }) => fixed(mebibytes(bytes), 0)).join(" ");
+      return `Resident MiB of ${contender.name}, every 10 s: ${list}`;
+    }),
+  );
+  const columns = [
+    middleOf<Soak>("minutes", 1, ({ points }) => points.at(-1)?.minute ?? Number.NaN),
+    middleOf<Soak>("requests", 0, ({ requests }) => requests),
+    middleOf<Soak>("MiB/minute", 2, ({ verdict }) => mebibytes(verdict.bytesPerMinute)),
+    middleOf<Soak>("± error", 2, ({ verdict }) => mebibytes(verdict.errorPerMinute)),
+    ["verdict", verdictOf] as const,
+  ];
+  return section(row, entries, columns, series);
+}
+
+function verdictOf(samples: readonly Soak[]): string {
+  if (samples.some(({ verdict }) => Number.isNaN(verdict.bytesPerMinute))) return "too short to tell";
+  return samples.some(({ verdict }) => verdict.grows) ? "grows" : "flat";
+}
+
+function kibEach({ sockets, beforeBytes, afterBytes }: Idle): number {
+  return (afterBytes - beforeBytes) / sockets / 1024;
+}
+
+function cpuOf({ cpuUs }: Sample): number {
+  return cpuUs ?? Number.NaN;
+}
+
+function p99Of({ p99Ms }: Sample): number {
+  return p99Ms;
+}
