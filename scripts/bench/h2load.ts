@@ -4,7 +4,8 @@ import type { HttpCall } from "./calls.ts";
 import { GRPC_HEADERS } from "./calls.ts";
 import type { Headers } from "./probe.ts";
 import type { Programs } from "./programs.ts";
-import { ascending, percentile } from "./statistics.ts";
+import { readLog, readOutput } from "./h2load-output.ts";
+import { percentile } from "./statistics.ts";
 
 /** What the load generator saw. */
 export interface Load {
@@ -50,7 +51,7 @@ export async function runH2load(order: H2loadOrder, { programs, folder, signal }
   };
   const output = await programs.run(program, seconds * 1000 + OVERTIME_MS, signal);
   const counted = readOutput(output, order);
-  const times = readLog(await readFile(log, "latin1"));
+  const times = readLog(await readFile(log, "latin1"), seconds);
   return { ...counted, p50Ms: percentile(times, 0.5), p99Ms: percentile(times, 0.99) };
 }
 
@@ -69,34 +70,4 @@ function argsOf({ call, connections, streams, seconds, headers, rate }: H2loadOr
 
 function urlOf({ call, port }: H2loadOrder): string {
   return `http://127.0.0.1:${port}${call.path}`;
-}
-
-/** Checks h2load's summary. A gRPC failure is a 200 too, but one without a body: so bytes are counted as well. */
-function readOutput(output: string, order: H2loadOrder): Pick<Load, "requests" | "perSecond"> {
-  const read = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? Number.NaN);
-  const requests = read(/^requests: .* ([0-9]+) succeeded/m);
-  const failed = [/([0-9]+) failed/, /([0-9]+) errored/, /([0-9]+) timeout/].map(read);
-  const refused = [/([0-9]+) 3xx/, /([0-9]+) 4xx/, /([0-9]+) 5xx/].map(read);
-  const bytes = read(/^traffic: .*\(([0-9]+)\) data$/m);
-  if (!(requests > 0)) throw new Error("no request succeeded");
-  if (failed.some((count) => count !== 0))
-    throw new Error(`requests failed: ${failed.join(", ")} of ${requests}`);
-  if (refused.some((count) => count !== 0))
-    throw new Error(`replies were no 2xx: ${refused.join(", ")} of ${requests}`);
-  checkBytes(bytes, requests, order);
-  return { requests, perSecond: read(/^finished in .*, ([0-9.]+) req\/s/m) };
-}
-
-/** The replies' bytes, and at most those of the replies that were under way at the end. */
-function checkBytes(bytes: number, requests: number, { call, connections, streams }: H2loadOrder): void {
-  const least = requests * call.replyBytes;
-  if (!(bytes >= least)) throw new Error("replies were incomplete, or failures in gRPC's terms");
-  if (bytes > least + connections * streams * call.replyBytes)
-    throw new Error("replies were longer than they should be");
-}
-
-/** Milliseconds of each request, ascending, from h2load's log: start, status and microseconds, separated by tabs. */
-function readLog(log: string): Float64Array {
-  const lines = log.trimEnd().split("\n");
-  return ascending(lines.map((line) => Number(line.slice(line.lastIndexOf("\t") + 1)) / 1000));
 }

@@ -28,7 +28,8 @@ an ID token on every request, a header of about 700 bytes; *oneport-token* gets 
 the difference of the two is the price of verification. These two take part where requests are small enough for it to show.
 For each row all contenders are started anew and warmed up with a run that does not count. Then every contender runs once in each round, in rotated order, never two at a time; a cell is the median
 over the rounds. HTTP and gRPC load comes from h2load, WebSocket load from generators of our own. Connections are opened within
-the run. A run in which a request failed, or in which bytes of the replies are missing, gives an error, not a number.
+the run. A run in which a request failed, in which bytes of the replies are missing, or in which replies stop half-way, on all connections
+or on one, gives an error, not a number.
 h2load posts all messages of a bidirectional call at once, in frames of up to 16 KiB, and does not wait for echoes.
 
 **Backends.** Workers, proxy and load generator share the machine. With \`--backends workers\` a worker is busier than any proxy in front of

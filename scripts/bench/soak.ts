@@ -40,6 +40,8 @@ const MIX: readonly Work[] = [
   { call: calls.GRPC_BIDI, connections: 1, streams: 4 },
   { call: calls.PING_H2C, connections: 2, streams: 10 },
   { call: calls.PING_H1, connections: 20, streams: 1 },
+  { call: calls.GRPC_STREAM_LARGE, connections: 1, streams: 2 },
+  { call: calls.DOWNLOAD_H2C, connections: 1, streams: 2 },
   { call: calls.DOWNLOAD_H1, connections: 2, streams: 1 },
   { call: calls.UPLOAD_H2C, connections: 1, streams: 2 },
   { call: calls.PING_PONG_H1, connections: 20, streams: 1 },
@@ -125,9 +127,14 @@ async function slice(started: Started, bench: Bench): Promise<number> {
 /** A slope counts as growth when it is more than twice its error and adds this share of the memory within the time. */
 const GROWTH = 0.02;
 
-/** Looks at the second half: by then caches are full and code is compiled. */
+/** Fewer readings than a minute's tell nothing. */
+const LEAST_POINTS = 6;
+
+/** Looks at the second half: by then caches are full and code is compiled. NaN when there is too little of it. */
 export function judge(points: readonly MemoryPoint[]): Verdict {
   const half = points.slice(Math.floor(points.length / 2));
+  if (half.length < LEAST_POINTS)
+    return { grows: false, bytesPerMinute: Number.NaN, errorPerMinute: Number.NaN };
   const minutes = (half.at(-1)?.minute ?? 0) - (half[0]?.minute ?? 0);
   const { slope, error }: Line = line(half.map(({ minute, bytes }) => [minute, bytes]));
   const limit = GROWTH * mean(half.map(({ bytes }) => bytes));

@@ -54,7 +54,8 @@ export function toBestPeer<S>(entries: readonly Entry<S>[], cost: (sample: S) =>
   const costs = entries
     .filter(({ contender, problem }) => contender.peer !== undefined && problem === undefined)
     .map(({ samples }) => middle(samples, cost));
-  return ["÷ best peer", (samples) => fixed(middle(samples, cost) / Math.min(...costs), 2)];
+  const least = costs.length === 0 ? Number.NaN : Math.min(...costs);
+  return ["÷ best peer", (samples) => fixed(middle(samples, cost) / least, 2)];
 }
 
 export function middle<S>(samples: readonly S[], value: (sample: S) => number): number {

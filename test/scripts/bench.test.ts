@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as calls from "../../scripts/bench/calls.ts";
+import type { H2loadOrder } from "../../scripts/bench/h2load.ts";
+import { readLog, readOutput } from "../../scripts/bench/h2load-output.ts";
 import { OptionError, contendersFor, readOptions } from "../../scripts/bench/options.ts";
 import { ROWS } from "../../scripts/bench/rows.ts";
 import { judge } from "../../scripts/bench/soak.ts";
@@ -50,6 +52,54 @@ for (const [why, call, asked, replied] of sizes) {
     assert.deepEqual([call.body?.length, call.replyBytes], [asked, replied]);
   });
 }
+
+const ORDER: H2loadOrder = {
+  call: calls.GRPC_PING,
+  port: 1,
+  connections: 2,
+  streams: 1,
+  seconds: 1,
+  headers: {},
+  rate: undefined,
+};
+
+/** What h2load says of 100 good replies of 11 bytes on two connections. */
+const SUMMARY = `
+finished in 1.00s, 100.00 req/s, 4.00KB/s
+requests: 100 total, 102 started, 100 done, 100 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 100 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 4.00KB (4096) total, 300B (300) headers (space savings 96.20%), 1.07KB (1100) data
+                     min         max         mean         sd        +/- sd
+time for request:       88us      3.41ms       201us        75us    97.40%
+req/s           :       48.00       52.00       50.00        2.00    50.00%
+`;
+
+test("h2load's summary of a good run", () => {
+  assert.deepEqual(readOutput(SUMMARY, ORDER), { requests: 100, perSecond: 100 });
+});
+
+const failures: [why: string, was: string, is: string, says: RegExp][] = [
+  ["nothing succeeded", "100 succeeded", "0 succeeded", /no request succeeded/],
+  ["a request failed", "0 failed", "1 failed", /failed: 1/],
+  ["a reply was a 503", "0 5xx", "1 5xx", /no 2xx/],
+  ["a gRPC failure had no body", "(1100) data", "(1089) data", /incomplete/],
+  ["bytes were too many", "(1100) data", "(1123) data", /longer/],
+  ["a connection got nothing", "48.00 ", "0.00 ", /stood still/],
+];
+for (const [why, was, is, says] of failures) {
+  test(`h2load's summary is an error where ${why}`, () => {
+    assert.ok(SUMMARY.includes(was));
+    assert.throws(() => readOutput(SUMMARY.replace(was, is), ORDER), says);
+  });
+}
+
+test("h2load's log as milliseconds, ascending", () => {
+  assert.deepEqual([...readLog("1000000\t200\t2000\n1900000\t200\t500\n", 1)], [0.5, 2]);
+});
+
+test("h2load's log is an error where replies stop half-way", () => {
+  assert.throws(() => readLog("1000000\t200\t2000\n1300000\t200\t500\n", 1), /stopped after 301 ms/);
+});
 
 const mistakes: [why: string, args: string[]][] = [
   ["a row there is not", ["--rows", "nothing"]],

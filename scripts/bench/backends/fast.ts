@@ -45,8 +45,7 @@ export async function startFast(
       const named = { ...call, path: `${call.path}${FILE_SUFFIX}` };
       return { backends: { ...frames, grpc: nghttpd }, call: named };
     }
-    const light = LIGHT_HTTP.has(call) && nginx !== undefined;
-    return { backends: light ? { ...frames, http: nginx } : frames, call };
+    return { backends: PAGES.has(call) ? { ...frames, http: nginx ?? workers.http } : frames, call };
   }
 }
 
@@ -55,11 +54,12 @@ function isFile(call: Call): call is HttpCall {
   return call === calls.GRPC_PING || call === calls.GRPC_LARGE || call === calls.GRPC_STREAM_LARGE;
 }
 
-const LIGHT_HTTP = new Set<Call>([calls.PING_H1, calls.PING_H2C, calls.DOWNLOAD_H1, calls.DOWNLOAD_H2C]);
+/** What nginx answers without a body to read. */
+const PAGES = new Set<Call>([calls.PING_H1, calls.PING_H2C, calls.DOWNLOAD_H1, calls.DOWNLOAD_H2C]);
 
 function describe(nghttpd: number | undefined, nginx: number | undefined): string {
   const own = "a frame server of the benchmark's own";
   const files = nghttpd === undefined ? own : `nghttpd ${versionOf("nghttpd", ["--version"])}`;
-  const pages = nginx === undefined ? own : `nginx ${versionOf("nginx", ["-v"])}`;
+  const pages = nginx === undefined ? "the project's worker" : `nginx ${versionOf("nginx", ["-v"])}`;
   return `\`--backends fast\`: ${files} behind unary gRPC and streams of 16 KiB messages, ${pages} behind GET, ${own} behind the other gRPC streams and uploads, the project's workers behind WebSockets, cold start and soak`;
 }

@@ -51,6 +51,8 @@ http {
   scgi_temp_path scgi;
   proxy_request_buffering off;
   proxy_max_temp_file_size 0;
+  proxy_buffers 16 64k;
+  proxy_busy_buffers_size 128k;
   proxy_http_version 1.1;
   proxy_set_header Connection "";
 ${upstream("http_worker", backends.http)}
