@@ -1,45 +1,79 @@
 import type { Server } from "node:http";
 import { createServer } from "node:http";
-import type { Lifecycle } from "./lifecycle.ts";
+import type { Phase } from "./lifecycle.ts";
+import { renderMetrics } from "./metrics.ts";
 
-/** What the admin port shows of one endpoint. */
+/** What the admin port shows of one endpoint; `active` counts the exchanges it carries. */
 export interface EndpointView {
   readonly address: string;
   readonly healthy: boolean;
   readonly active: number;
 }
 
+/** The endpoints of each protocol. */
+export type UpstreamsView = Readonly<Record<string, readonly EndpointView[]>>;
+
+/** How often clients exceeded each limit. */
+export type CountsView = Readonly<Record<string, number>>;
+
 export interface AdminDeps {
-  readonly lifecycle: Lifecycle;
-  /** In Prometheus' text format. */
-  readonly metrics: () => string;
-  readonly upstreams: () => Readonly<Record<string, readonly EndpointView[]>>;
+  readonly phase: () => Phase;
+  /** Exchanges under way. */
+  readonly running: () => number | Promise<number>;
+  readonly upstreams: () => UpstreamsView | Promise<UpstreamsView>;
+  /** What was counted so far. */
+  readonly counts: () => CountsView | Promise<CountsView>;
+  /** Further pages, by path. */
+  readonly pages?: Readonly<Record<string, () => object>>;
 }
 
-/** The loopback-only port for whoever runs the edge: `/livez`, `/readyz`, `/metrics`, `/upstreams`. Resolves once listening. */
+/** Text is Prometheus' format, all else JSON. */
+interface Page {
+  readonly status: number;
+  readonly body: object | string;
+}
+
+/**
+ * The loopback-only port for whoever runs the edge: `/livez`, `/readyz`, `/metrics`, `/upstreams`. Resolves once listening; rejects
+ * when the port cannot be had.
+ */
 export async function startAdmin(port: number, deps: AdminDeps): Promise<Server> {
+  const pages = pagesOf(deps);
   const server = createServer((req, res) => {
-    const answer = (status: number, body: object): void => {
-      res.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body) + "\n");
+    const answer = ({ status, body }: Page): void => {
+      const isText = typeof body === "string";
+      res.writeHead(status, { "content-type": isText ? "text/plain; version=0.0.4" : "application/json" });
+      res.end(isText ? body : `${JSON.stringify(body)}\n`);
     };
-    if (req.method !== "GET" && req.method !== "HEAD") return answer(405, { error: "method_not_allowed" });
-    const { phase, running } = deps.lifecycle;
-    switch (req.url) {
-      case "/livez":
-        return answer(200, { phase });
-      case "/readyz":
-        return answer(phase === "ready" ? 200 : 503, { phase, running });
-      case "/metrics":
-        return void res.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(deps.metrics());
-      case "/upstreams":
-        return answer(200, deps.upstreams());
-      default:
-        return answer(404, { error: "not_found", paths: ["/livez", "/readyz", "/metrics", "/upstreams"] });
-    }
+    const page = pages.get(req.url ?? "");
+    if (req.method !== "GET" && req.method !== "HEAD")
+      return answer({ status: 405, body: { error: "method_not_allowed" } });
+    if (page === undefined)
+      return answer({ status: 404, body: { error: "not_found", paths: [...pages.keys()] } });
+    page().then(answer, () => answer({ status: 500, body: { error: "internal" } }));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", resolve);
   });
   return server;
+}
+
+function pagesOf(deps: AdminDeps): ReadonlyMap<string, () => Promise<Page>> {
+  const { phase, running, upstreams, counts, pages = {} } = deps;
+  return new Map([
+    ["/livez", async () => ({ status: 200, body: { phase: phase() } })],
+    [
+      "/readyz",
+      async () => ({
+        status: phase() === "ready" ? 200 : 503,
+        body: { phase: phase(), running: await running() },
+      }),
+    ],
+    ["/metrics", async () => ({ status: 200, body: renderMetrics(await counts()) })],
+    ["/upstreams", async () => ({ status: 200, body: await upstreams() })],
+    ...Object.entries(pages).map(
+      ([path, body]) => [path, async () => ({ status: 200, body: body() })] as const,
+    ),
+  ]);
 }

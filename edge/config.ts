@@ -1,5 +1,17 @@
 import type { Parse } from "./parse.ts";
-import { SettingError, account, address, httpUrl, integer, list, oneOf, onOff, path, text } from "./parse.ts";
+import {
+  SettingError,
+  account,
+  address,
+  either,
+  httpUrl,
+  integer,
+  list,
+  oneOf,
+  onOff,
+  path,
+  text,
+} from "./parse.ts";
 
 interface Setting<T> {
   readonly env: string;
@@ -43,7 +55,7 @@ export const SETTINGS = {
   grpcUpstreams:   given("GRPC_UPSTREAMS", list(address("h2c", "http")), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port` or `unix:/path`."),
   wsUpstreams:     given("WS_UPSTREAMS", list(address("http", "ws")), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port` or `unix:/path`."),
   startupSeconds:  given("STARTUP_SECONDS", integer(1, 600), "60", "How long the workers have to become reachable before the edge gives up; the port opens when they are."),
-  edgeProcesses:   given("EDGE_PROCESSES", oneOf("1"), "1", "Edge processes sharing the port. Only 1 so far."),
+  edgeProcesses:   given("EDGE_PROCESSES", either("auto", integer(1, 64)), "1", "Edge processes sharing the port, 1 to 64; `auto` is one for each whole CPU, a container's quota respected. From 2 on one more process shares out the connections."),
   adminPort:       optional("ADMIN_PORT", integer(0, 65_535), "Loopback port of `/livez`, `/readyz` and `/upstreams`; 0 is none. Without it: 9090, or 9091 when `PORT` is 9090."),
   drainSeconds:    given("DRAIN_SECONDS", integer(0, 3600), "8", "What a SIGTERM leaves to running requests and tunnels. Cloud Run kills after 10."),
   webSocketOverH2: given("WEBSOCKET_OVER_HTTP2", onOff, "on", "Advertise RFC 8441 extended CONNECT."),

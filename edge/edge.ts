@@ -1,5 +1,6 @@
+import type { Socket } from "node:net";
 import { createAuthenticate } from "./auth/authenticate.ts";
-import type { EndpointView } from "./admin.ts";
+import type { CountsView, EndpointView, UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
 import type { CarryOptions } from "./carry.ts";
 import { createCarry } from "./carry.ts";
@@ -24,12 +25,33 @@ import { Http1Upstream } from "./upstream/http1/upstream.ts";
 import type { Endpoint } from "./upstream/pool.ts";
 import { Pool } from "./upstream/pool.ts";
 import { Http2Upstream } from "./upstream/session.ts";
+import { within } from "./within.ts";
 
+/** The data path, not yet open: whoever builds it decides how connections come to it. */
 export interface Edge {
-  readonly port: number;
+  readonly lifecycle: Lifecycle;
+  /**
+   * Resolves when every worker accepts connections. Rejects when one does not within `startupSeconds`, and with the
+   * signal's reason.
+   */
+  workersReachable(signal: AbortSignal): Promise<void>;
+  /** Opens the port; resolves with its number, rejects when it cannot be had. */
+  listen(): Promise<number>;
+  /** Takes a connection that was accepted elsewhere (see EdgeServer). */
+  accept(socket: Socket): void;
+  upstreams(): UpstreamsView;
+  counts(): CountsView;
   /** Takes no new work, lets the running finish for `drainSeconds`, then ends it. */
   drain(): Promise<void>;
   /** Ends everything at once. */
+  destroy(): void;
+}
+
+/** An edge whose port is open. */
+export interface OpenEdge {
+  readonly port: number;
+  /** As Edge.drain; resolves with the exit code, 0. */
+  drain(): Promise<number>;
   destroy(): void;
 }
 
@@ -41,7 +63,40 @@ const GOODBYE = "the server is shutting down";
  * Builds the edge, waits for its workers and opens the port. Rejects when a worker is not reachable in time, or when a
  * port cannot be had; `signal` gives up waiting.
  */
-export async function startEdge(config: Config, log: Log, signal: AbortSignal): Promise<Edge> {
+export async function startEdge(config: Config, log: Log, signal: AbortSignal): Promise<OpenEdge> {
+  const edge = createEdge(config, log);
+  const { lifecycle } = edge;
+  const admin =
+    config.adminPort === 0
+      ? undefined
+      : await startAdmin(config.adminPort, {
+          phase: () => lifecycle.phase,
+          running: () => lifecycle.running,
+          upstreams: edge.upstreams,
+          counts: edge.counts,
+        });
+  const destroy = (): void => {
+    edge.destroy();
+    admin?.close();
+    admin?.closeAllConnections();
+  };
+  try {
+    await edge.workersReachable(signal);
+    const port = await edge.listen();
+    const drain = async (): Promise<number> => {
+      await edge.drain();
+      destroy();
+      return 0;
+    };
+    return { port, drain, destroy };
+  } catch (thrown) {
+    destroy();
+    throw thrown;
+  }
+}
+
+/** Builds the edge; nothing is open yet. */
+export function createEdge(config: Config, log: Log): Edge {
   const lifecycle = new Lifecycle();
   const tunnels = new Set<Tunnel>();
   const stopping = new AbortController();
@@ -80,23 +135,16 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
     log.debug({ limit }, EXCEEDED[limit]);
   };
   const server = createEdgeServer(config, (exchange) => handle(exchange, deps), exceeded);
-  const upstreams = (): Record<string, EndpointView[]> => ({
+  const upstreams = (): UpstreamsView => ({
     http: http.endpoints.map(view),
     grpc: grpc.endpoints.map(view),
     ws: ws.endpoints.map(view),
   });
-  const admin =
-    config.adminPort === 0
-      ? undefined
-      : await startAdmin(config.adminPort, { lifecycle, metrics: () => metrics.render(), upstreams });
-
   const destroy = (): void => {
     lifecycle.phase = "closed";
     stopping.abort();
     server.destroy();
     for (const pool of [http, grpc, ws]) pool.close();
-    admin?.close();
-    admin?.closeAllConnections();
   };
 
   const drain = async (): Promise<void> => {
@@ -112,15 +160,21 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
     destroy();
   };
 
-  try {
-    await allReachable([...http.endpoints, ...grpc.endpoints, ...ws.endpoints], config, signal);
-    const port = await server.listen(config.port);
-    lifecycle.phase = "ready";
-    return { port, drain, destroy };
-  } catch (thrown) {
-    destroy();
-    throw thrown;
-  }
+  return {
+    lifecycle,
+    workersReachable: (signal) =>
+      allReachable([...http.endpoints, ...grpc.endpoints, ...ws.endpoints], config, signal),
+    async listen() {
+      const port = await server.listen(config.port);
+      lifecycle.phase = "ready";
+      return port;
+    },
+    accept: server.accept,
+    upstreams,
+    counts: () => metrics.exceeded,
+    drain,
+    destroy,
+  };
 }
 
 /** A forwarder that answers with a promise, as one that calls back. */
@@ -140,13 +194,6 @@ function makePool<C extends { close(): void }>(
   const pool = new Pool<C>(open, (connection) => connection.close());
   pool.swap(addresses);
   return pool;
-}
-
-/** True when `work` is done within `ms` milliseconds. */
-async function within(ms: number, work: Promise<void>): Promise<boolean> {
-  const timeUp = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => timeUp.resolve(false), ms);
-  return Promise.race([work.then(() => true), timeUp.promise]).finally(() => clearTimeout(timer));
 }
 
 function view({ address, healthy, active }: Endpoint<unknown>): EndpointView {

@@ -11,9 +11,16 @@ const SEVERITY: Readonly<Record<string, string>> = {
   error: "ERROR",
 };
 
+export interface LogOptions {
+  readonly level: string;
+  readonly format: "json" | "pretty";
+  /** Put into every line. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
 /** JSON lines with Cloud Logging's field names, or one readable line each. `write` is where lines go. */
 export function createLog(
-  options: { readonly level: string; readonly format: "json" | "pretty" },
+  options: LogOptions,
   write: (line: string) => void = (line) => void process.stdout.write(line),
 ): Log {
   const destination: DestinationStream =
@@ -23,7 +30,7 @@ export function createLog(
       level: options.level,
       messageKey: "message",
       errorKey: "error",
-      base: null,
+      base: options.fields ?? null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ severity: SEVERITY[label] ?? "DEFAULT" }) },
     },

@@ -1,10 +1,10 @@
 import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { whyNotListening } from "./errors.ts";
-import type { Edge } from "./edge.ts";
-import { startEdge } from "./edge.ts";
 import { settingsOrExplain } from "./explain.ts";
+import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
+import { countProcesses } from "./processes/count.ts";
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   process.stdout.write(
@@ -22,27 +22,51 @@ async function main(): Promise<void> {
     format: config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json"),
   });
   const starting = new AbortController();
-  let edge: Edge | undefined;
+  let edge: Running | undefined;
   let signals = 0;
   const stop = (name: NodeJS.Signals): void => {
     log.info({ signal: name }, "signal received");
     if (++signals > 1) process.exit(130);
     if (edge === undefined) return starting.abort();
     // Nothing keeps the process alive after that; whatever else does must not hold it.
-    void edge.drain().then(() => process.exit(0));
+    void edge.drain().then((code) => process.exit(code));
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
 
   try {
-    edge = await startEdge(config, log, starting.signal);
+    edge = await run(config, log, starting.signal);
   } catch (thrown) {
     if (starting.signal.aborted) process.exit(0);
     log.error(explain(thrown, config));
-    process.exit(1);
+    process.exit(exitCodeOf(thrown));
   }
-  log.info({ port: edge.port, auth: config.authMode }, "ready");
+  log.info({ port: edge.port, auth: config.authMode, ...edge.fields }, "ready");
   process.send?.({ ready: edge.port });
+}
+
+interface Running {
+  readonly port: number;
+  /** Further fields of the ready line. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Resolves with the exit code. */
+  drain(): Promise<number>;
+}
+
+/** The edge in this process, or in several others. Only what is needed is loaded: the parent of several carries no request. */
+async function run(config: Config, log: Log, signal: AbortSignal): Promise<Running> {
+  const count = countProcesses(config.edgeProcesses);
+  if (count === 1) {
+    const { startEdge } = await import("./edge.ts");
+    return { ...(await startEdge(config, log, signal)), fields: {} };
+  }
+  const { startProcesses } = await import("./processes/parent.ts");
+  return { ...(await startProcesses(config, count, log, signal)), fields: { processes: count } };
+}
+
+function exitCodeOf(thrown: unknown): number {
+  if (typeof thrown !== "object" || thrown === null || !("exitCode" in thrown)) return 1;
+  return typeof thrown.exitCode === "number" ? thrown.exitCode : 1;
 }
 
 function explain(thrown: unknown, config: Config): string {

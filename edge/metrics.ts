@@ -1,22 +1,26 @@
 import type { LimitName } from "./http2/limits.ts";
 import { EXCEEDED } from "./http2/limits.ts";
 
-/** What the edge counts, in Prometheus' text format (version 0.0.4). */
+/** What one process counts. */
 export class Metrics {
-  readonly #exceeded = new Map<string, number>();
+  /** How often clients exceeded each limit. */
+  readonly exceeded: Record<LimitName, number> = Object.assign(
+    Object.create(null),
+    Object.fromEntries(Object.keys(EXCEEDED).map((limit) => [limit, 0])),
+  ) as Record<LimitName, number>;
 
-  /** A client exceeded a limit. */
   countExceeded(limit: LimitName): void {
-    this.#exceeded.set(limit, (this.#exceeded.get(limit) ?? 0) + 1);
+    this.exceeded[limit]++;
   }
+}
 
-  render(): string {
-    const name = "oneport_limit_exceeded_total";
-    const lines = [
-      `# HELP ${name} Times that clients exceeded a limit of the HTTP/2 engine.`,
-      `# TYPE ${name} counter`,
-      ...Object.keys(EXCEEDED).map((limit) => `${name}{limit="${limit}"} ${this.#exceeded.get(limit) ?? 0}`),
-    ];
-    return `${lines.join("\n")}\n`;
-  }
+/** The counts in Prometheus' text format (version 0.0.4). */
+export function renderMetrics(exceeded: Readonly<Record<string, number>>): string {
+  const name = "oneport_limit_exceeded_total";
+  return [
+    `# HELP ${name} Times that clients exceeded a limit of the HTTP/2 engine.`,
+    `# TYPE ${name} counter`,
+    ...Object.entries(exceeded).map(([limit, count]) => `${name}{limit="${limit}"} ${count}`),
+    "",
+  ].join("\n");
 }

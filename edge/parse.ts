@@ -21,6 +21,19 @@ export function oneOf<const T extends string>(...words: readonly T[]): Parse<T> 
   return (text) => words.find((word) => word === text) ?? fail(words.join(" or "), text);
 }
 
+/** One word, or what else fits. */
+export function either<const W extends string, T>(word: W, other: Parse<T>): Parse<W | T> {
+  return (value) => {
+    if (value === word) return word;
+    try {
+      return other(value);
+    } catch (thrown) {
+      if (!(thrown instanceof SettingError)) throw thrown;
+      throw new SettingError(thrown.message.replace("must be ", `must be ${word} or `));
+    }
+  };
+}
+
 export const onOff: Parse<boolean> = (text) => {
   const word = text.toLowerCase();
   if (["on", "true", "1", "yes"].includes(word)) return true;

@@ -1,16 +1,19 @@
-import type { Server, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createServer } from "node:net";
 import type { Config } from "./config.ts";
 import type { Handler, ProtocolServer } from "./exchange.ts";
 import { createHttp1 } from "./http1/server.ts";
 import type { LimitName } from "./http2/limits.ts";
 import { createHttp2 } from "./http2/server.ts";
+import { listen } from "./listen.ts";
 import { sniff } from "./sniff.ts";
 
 /** The one port: tells each connection's protocol from its first bytes and hands it to that protocol's server. */
 export interface EdgeServer {
   /** Resolves with the port once listening; rejects when it cannot. */
   listen(port: number): Promise<number>;
+  /** Takes a connection that was accepted elsewhere. It must allow half-open, for tunnels, whose directions end one by one. */
+  accept(socket: Socket): void;
   /** Takes no new connection; running exchanges go on. Resolves when the last connection is closed. */
   drain(): Promise<void>;
   /** Ends every connection at once. */
@@ -25,18 +28,19 @@ export function createEdgeServer(
   const http1 = createHttp1(config, handle);
   const http2 = createHttp2(config, handle, exceeded);
   const undecided = new Set<Socket>();
-  // Half-open is allowed for tunnels, whose directions end one by one.
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const accept = (socket: Socket): void => {
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));
     detect(socket, config, (protocol) => {
       undecided.delete(socket);
       (protocol === "http2" ? http2 : http1).accept(socket);
     });
-  });
+  };
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
   const all: readonly ProtocolServer[] = [http1, http2];
   return {
     listen: (port) => listen(server, port),
+    accept,
     async drain() {
       server.close();
       for (const socket of undecided) socket.destroy();
@@ -88,16 +92,4 @@ function detect(
   socket.on("error", onGone);
   socket.on("end", onGone);
   socket.once("close", done);
-}
-
-function listen(server: Server, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    // No host: all interfaces, IPv6 and IPv4 on one socket where the system has both.
-    server.listen(port, () => {
-      server.off("error", reject);
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
 }

@@ -18,6 +18,8 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["refusal.ts", 1],
   ["config.ts", 1],
   ["log.ts", 1],
+  ["listen.ts", 1],
+  ["within.ts", 1],
   ["route.ts", 2],
   ["explain.ts", 2],
   ["lifecycle.ts", 2],
@@ -33,7 +35,8 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["carry.ts", 6],
   ["handle.ts", 7],
   ["edge.ts", 8],
-  ["main.ts", 9],
+  ["processes/", 9],
+  ["main.ts", 10],
 ];
 
 const files = globSync("**/*.ts", { cwd: EDGE }).filter((file) => !file.endsWith(".d.ts"));

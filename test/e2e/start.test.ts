@@ -1,36 +1,13 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
+import { allGone, endFamily, family, freePort } from "../support/family.ts";
 import type { Program } from "../support/processes.ts";
 import { output, runScript, ROOT } from "../support/processes.ts";
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** Pids of all that came from one supervisor: they carry its mark in their environment. */
-function family(mark: string): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`TEST_MARK=${mark}\0`);
-      } catch {
-        return false;
-      }
-    });
-}
 
 interface Started {
   readonly program: Program;
@@ -48,9 +25,7 @@ async function start(t: TestContext, env: Record<string, string> = {}): Promise<
     DRAIN_SECONDS: "2",
     ...env,
   });
-  t.after(() => {
-    for (const pid of family(mark)) process.kill(pid, "SIGKILL");
-  });
+  t.after(() => endFamily(mark));
   return { program, port, mark };
 }
 
@@ -59,11 +34,6 @@ function childPid(mark: string, script: string): number {
   const pid = family(mark).find((each) => readFileSync(`/proc/${each}/cmdline`, "latin1").includes(script));
   assert.ok(pid, `no process runs ${script}`);
   return pid;
-}
-
-/** Resolves when no process of the family is left. */
-async function allGone(mark: string): Promise<void> {
-  while (family(mark).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 test("start brings up all three protocols; SIGTERM ends all, exit 0, in order", async (t) => {

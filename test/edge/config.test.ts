@@ -73,7 +73,13 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
   ["an upstream of the wrong protocol", { GRPC_UPSTREAMS: "ws://a:1" }, /GRPC_UPSTREAMS must be h2c/],
   ["an upstream over TLS, for now", { HTTP_UPSTREAMS: "https://a.run.app" }, /cannot be an https/],
   ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream/],
-  ["several processes, for now", { EDGE_PROCESSES: "auto" }, /EDGE_PROCESSES must be 1/],
+  [
+    "no process",
+    { EDGE_PROCESSES: "0" },
+    /EDGE_PROCESSES must be auto or a whole number from 1 to 64, not "0"/,
+  ],
+  ["too many processes", { EDGE_PROCESSES: "65" }, /EDGE_PROCESSES must be auto or/],
+  ["a misspelt auto", { EDGE_PROCESSES: "Auto" }, /EDGE_PROCESSES must be auto or/],
   [
     "a misspelt setting",
     { AUTH_AUDIENC: "x" },
@@ -114,6 +120,8 @@ const accepted: [why: string, env: Record<string, string>, fits: (config: Config
   ],
   ["no public path at all", { AUTH_PUBLIC_PATHS: "" }, (c) => c.publicPaths.length === 0],
   ["an empty value as unset", { PORT: "" }, (c) => c.port === 8080],
+  ["several processes", { EDGE_PROCESSES: "4" }, (c) => c.edgeProcesses === 4],
+  ["a process per CPU", { EDGE_PROCESSES: "auto" }, (c) => c.edgeProcesses === "auto"],
   ["PORT=9090, and moves the admin port", { PORT: "9090" }, (c) => c.adminPort === 9091],
   [
     "several upstreams",

@@ -1,13 +1,13 @@
 import type { TestContext } from "node:test";
 import { readConfig } from "../../edge/config.ts";
-import type { Edge } from "../../edge/edge.ts";
+import type { OpenEdge } from "../../edge/edge.ts";
 import { startEdge } from "../../edge/edge.ts";
 import { createLog } from "../../edge/log.ts";
 
 export interface TestEdge {
   readonly port: number;
   readonly url: string;
-  readonly edge: Edge;
+  readonly edge: OpenEdge;
   /** Log lines so far, parsed. */
   readonly lines: Record<string, unknown>[];
   /** Resolves with the first log line, past or future, that fits. */

@@ -1,0 +1,64 @@
+import type { Socket } from "node:net";
+import { readConfig } from "../config.ts";
+import type { Edge } from "../edge.ts";
+import { createEdge } from "../edge.ts";
+import { createLog } from "../log.ts";
+import { Connections } from "./connections.ts";
+import type { ToChild, ToParent } from "./messages.ts";
+
+/**
+ * One of several edge processes: the whole data path, without a port. Started by parent.ts, which gives it its
+ * connections. With `--again` it does not wait for the workers: the port is open already.
+ */
+await main();
+
+async function main(): Promise<void> {
+  // They reach the whole process group; what follows from them is the parent's to say.
+  process.on("SIGTERM", () => {});
+  process.on("SIGINT", () => {});
+  // Without its parent it would serve nobody new, and nobody would end it.
+  process.on("disconnect", () => process.exit(1));
+  if (!process.connected) process.exit(1);
+
+  const config = readConfig(process.env);
+  const format = config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
+  const log = createLog({ level: config.logLevel, format, fields: { pid: process.pid } });
+  const edge = createEdge(config, log);
+  listenToParent(edge);
+  try {
+    if (!process.argv.includes("--again")) await edge.workersReachable(new AbortController().signal);
+  } catch (thrown) {
+    log.error(thrown instanceof Error ? thrown.message : String(thrown));
+    process.exit(1);
+  }
+  edge.lifecycle.phase = "ready";
+  say({ kind: "ready" });
+}
+
+function listenToParent(edge: Edge): void {
+  const connections = new Connections(say);
+  process.on("message", (message: ToChild, socket: Socket | undefined) => {
+    switch (message.kind) {
+      case "connection":
+        connections.take(message.id, socket);
+        if (socket === undefined) return;
+        socket.allowHalfOpen = true;
+        return edge.accept(socket);
+      case "ask": {
+        const report = {
+          running: edge.lifecycle.running,
+          upstreams: edge.upstreams(),
+          counts: edge.counts(),
+        };
+        return say({ kind: "report", id: message.id, report });
+      }
+      case "drain":
+        return void edge.drain().then(() => process.exit(0));
+    }
+  });
+}
+
+/** A parent that is gone need not be told; 'disconnect' ends this process. */
+function say(message: ToParent): void {
+  process.send?.(message, undefined, undefined, () => {});
+}

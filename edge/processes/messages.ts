@@ -1,0 +1,21 @@
+import type { CountsView, UpstreamsView } from "../admin.ts";
+
+/** What the parent says to a child. A connection comes with its socket. */
+export type ToChild =
+  | { readonly kind: "connection"; readonly id: number }
+  | { readonly kind: "ask"; readonly id: number }
+  | { readonly kind: "drain" };
+
+/** What a child knows of its own work; `running` counts exchanges. */
+export interface Report {
+  readonly running: number;
+  readonly upstreams: UpstreamsView;
+  readonly counts: CountsView;
+}
+
+/** What a child says to the parent. */
+export type ToParent =
+  | { readonly kind: "ready" }
+  /** The ids of the connections it has taken, and how many have closed, since it said so last. */
+  | { readonly kind: "connections"; readonly taken: readonly number[]; readonly closed: number }
+  | { readonly kind: "report"; readonly id: number; readonly report: Report };

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { EndpointView } from "../../edge/admin.ts";
+import { countProcesses } from "../../edge/processes/count.ts";
+import { mergeUpstreams } from "../../edge/processes/merge.ts";
+import { fewestConnections } from "../../edge/processes/pick.ts";
+
+const counts: [
+  why: string,
+  setting: number | "auto",
+  cpus: number,
+  files: Record<string, string>,
+  want: number,
+][] = [
+  ["a number is taken as it is", 3, 1, {}, 3],
+  ["auto without a control group is one a CPU", "auto", 8, {}, 8],
+  ["auto with no limit is one a CPU", "auto", 8, { "/sys/fs/cgroup//cpu.max": "max 100000\n" }, 8],
+  ["a quota of two CPUs", "auto", 8, { "/sys/fs/cgroup//cpu.max": "200000 100000\n" }, 2],
+  ["a quota of one and a half is one whole", "auto", 8, { "/sys/fs/cgroup//cpu.max": "150000 100000\n" }, 1],
+  ["a quota of half a CPU is still one process", "auto", 8, { "/sys/fs/cgroup//cpu.max": "50000 100000" }, 1],
+  ["a quota above what there is", "auto", 2, { "/sys/fs/cgroup//cpu.max": "800000 100000" }, 2],
+  ["a quota that is no number", "auto", 2, { "/sys/fs/cgroup//cpu.max": "lots" }, 2],
+  [
+    "the tightest of the groups above us",
+    "auto",
+    8,
+    {
+      "/proc/self/cgroup": "0::/a.slice/b.service\n",
+      "/sys/fs/cgroup/a.slice/cpu.max": "300000 100000",
+      "/sys/fs/cgroup/a.slice/b.service/cpu.max": "max 100000",
+    },
+    3,
+  ],
+  [
+    "cgroup v1",
+    "auto",
+    8,
+    { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
+    4,
+  ],
+  [
+    "cgroup v1 without a limit",
+    "auto",
+    8,
+    { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
+    8,
+  ],
+  ["more CPUs than is sensible", "auto", 256, {}, 64],
+];
+for (const [why, setting, cpus, files, want] of counts) {
+  test(`processes: ${why}`, () =>
+    assert.equal(
+      countProcesses(setting, cpus, (path) => files[path]),
+      want,
+    ));
+}
+
+const picks: [why: string, connections: number[], last: number, want: number | undefined][] = [
+  ["nobody", [], -1, undefined],
+  ["the only one", [7], 0, 0],
+  ["the one with the fewest", [3, 1, 2], 0, 1],
+  ["the first, when all are new", [0, 0, 0], -1, 0],
+  ["the next among equals", [0, 0, 0], 0, 1],
+  ["the first after the last", [0, 0, 0], 2, 0],
+  ["the next of those with the fewest", [1, 0, 0], 1, 2],
+];
+for (const [why, connections, last, want] of picks) {
+  test(`a connection goes to ${why}`, () => {
+    const members = connections.map((count) => ({ connections: count }));
+    assert.equal(fewestConnections(members, members[last]), want === undefined ? undefined : members[want]);
+  });
+}
+
+test("a process that has gone is not the last any more", () => {
+  const [gone, other] = [{ connections: 0 }, { connections: 0 }];
+  assert.equal(fewestConnections([other], gone), other);
+});
+
+function view(healthy: boolean, active: number): EndpointView {
+  return { address: "a", healthy, active };
+}
+
+test("the views of several processes become one", () => {
+  assert.deepEqual(
+    mergeUpstreams([
+      { http: [view(false, 1)], grpc: [] },
+      { http: [view(true, 2)], grpc: [view(false, 0)] },
+    ]),
+    { http: [view(true, 3)], grpc: [view(false, 0)] },
+  );
+});

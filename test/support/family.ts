@@ -1,0 +1,44 @@
+import { once } from "node:events";
+import { readFileSync, readdirSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+
+/** A port nobody uses at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Pids of all that came from one program: they carry its mark, TEST_MARK, in their environment. */
+export function family(mark: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`TEST_MARK=${mark}\0`);
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** Ends whatever is left of the family. */
+export function endFamily(mark: string): void {
+  for (const pid of family(mark)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended by itself meanwhile.
+    }
+  }
+}
+
+/** Resolves when no process of the family is left. */
+export async function allGone(mark: string): Promise<void> {
+  while (family(mark).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+}
