@@ -23,6 +23,9 @@ const MAX_EARLY_DEATHS = 5;
 const EDGE_GRACE_MS = 700;
 const WORKER_GRACE_MS = 1000;
 
+/** Milliseconds that the last output of a process that has ended may take to be read. */
+const LAST_OUTPUT_MS = 200;
+
 interface Running {
   readonly plan: Planned;
   readonly command: Command;
@@ -125,7 +128,10 @@ export class Supervisor {
     if (pid !== undefined) {
       this.#reaper.watch(pid);
       // What a worker left behind in its group must not outlive it; while it holds the output, 'close' would not come.
-      child.once("exit", () => killGroup(pid, "SIGKILL"));
+      child.once("exit", () => {
+        killGroup(pid, "SIGKILL");
+        closeOutput(child);
+      });
     }
     return child;
   }
@@ -224,6 +230,15 @@ export class Supervisor {
 
 function isRunning({ command }: Running): boolean {
   return command.state === "started";
+}
+
+/** Gives up on the output of a process that has ended: what left its group may hold it open for ever. */
+function closeOutput(child: ChildProcess): void {
+  const timer = setTimeout(() => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  }, LAST_OUTPUT_MS);
+  child.once("close", () => clearTimeout(timer));
 }
 
 function killGroup(pid: number, signal: NodeJS.Signals): void {

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
-import { allGone, endFamily, family, freePort } from "../support/family.ts";
+import { allGone, childPid, endFamily, family, freePort } from "../support/family.ts";
 import type { Program } from "../support/processes.ts";
 import { output, runScript, ROOT } from "../support/processes.ts";
 
@@ -27,13 +27,6 @@ async function start(t: TestContext, env: Record<string, string> = {}): Promise<
   });
   t.after(() => endFamily(mark));
   return { program, port, mark };
-}
-
-/** The pid of one of the children, by what it runs. */
-function childPid(mark: string, script: string): number {
-  const pid = family(mark).find((each) => readFileSync(`/proc/${each}/cmdline`, "latin1").includes(script));
-  assert.ok(pid, `no process runs ${script}`);
-  return pid;
 }
 
 test("start brings up all three protocols; SIGTERM ends all, exit 0, in order", async (t) => {

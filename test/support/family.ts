@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -25,6 +26,13 @@ export function family(mark: string): number[] {
         return false;
       }
     });
+}
+
+/** The pid of one of the children, by what it runs. */
+export function childPid(mark: string, script: string): number {
+  const pid = family(mark).find((each) => readFileSync(`/proc/${each}/cmdline`, "latin1").includes(script));
+  assert.ok(pid, `no process runs ${script}`);
+  return pid;
 }
 
 /** Ends whatever is left of the family. */
