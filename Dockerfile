@@ -15,6 +15,14 @@ COPY services ./services
 COPY scripts/start.ts ./scripts/start.ts
 COPY scripts/start ./scripts/start
 COPY edge ./edge
+# What Node makes of the sources on the way, kept: the start takes two thirds of the time. It is made by starting once, by the user who
+# will read it (Node keeps a folder for each), and nobody can change it afterwards.
+ENV NODE_COMPILE_CACHE=/app/compiled
+RUN mkdir compiled && chown node compiled
+USER node
+RUN node scripts/start/warm.ts
+USER root
+RUN chown -R root:root compiled && chmod -R a=rX compiled
 USER node
 # Cloud Run sets PORT; 8080 is the default without it.
 EXPOSE 8080

@@ -2,9 +2,9 @@ import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { whyNotListening } from "./errors.ts";
 import { settingsOrExplain } from "./explain.ts";
+import { withoutUndici } from "./lean.ts";
 import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
-import { countProcesses } from "./processes/count.ts";
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   process.stdout.write(
@@ -55,13 +55,18 @@ interface Running {
 
 /** The edge in this process, or in several others. Only what is needed is loaded: the parent of several carries no request. */
 async function run(config: Config, log: Log, signal: AbortSignal): Promise<Running> {
-  const count = countProcesses(config.edgeProcesses);
+  withoutUndici();
+  const count = await countProcesses(config.edgeProcesses);
   if (count === 1) {
     const { startEdge } = await import("./edge.ts");
     return { ...(await startEdge(config, log, signal)), fields: {} };
   }
   const { startProcesses } = await import("./processes/parent.ts");
   return { ...(await startProcesses(config, count, log, signal)), fields: { processes: count } };
+}
+
+async function countProcesses(setting: number | "auto"): Promise<number> {
+  return setting === "auto" ? (await import("./processes/count.ts")).countCpus() : setting;
 }
 
 function exitCodeOf(thrown: unknown): number {

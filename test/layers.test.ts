@@ -18,6 +18,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["refusal.ts", 1],
   ["config.ts", 1],
   ["log.ts", 1],
+  ["lean.ts", 0],
   ["listen.ts", 1],
   ["within.ts", 1],
   ["route.ts", 2],

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { readConfig } from "../config.ts";
 import type { Edge } from "../edge.ts";
-import { createEdge } from "../edge.ts";
+import { withoutUndici } from "../lean.ts";
 import { createLog } from "../log.ts";
 import { Connections } from "./connections.ts";
 import type { ToChild, ToParent } from "./messages.ts";
@@ -23,6 +23,8 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const format = config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
   const log = createLog({ level: config.logLevel, format, fields: { pid: process.pid } });
+  withoutUndici();
+  const { createEdge } = await import("../edge.ts");
   const edge = createEdge(config, log);
   listenToParent(edge);
   try {

@@ -7,13 +7,8 @@ export const MAX_PROCESSES = 64;
 /** Reads a file; undefined when it is not there. */
 export type ReadFile = (path: string) => string | undefined;
 
-/** How many processes `EDGE_PROCESSES` comes to, 1 to 64: `auto` is one for each whole CPU this process may use. */
-export function countProcesses(
-  setting: number | "auto",
-  cpus: number = availableParallelism(),
-  read: ReadFile = readIfThere,
-): number {
-  if (setting !== "auto") return setting;
+/** How many whole CPUs this process may use, 1 to 64: what `EDGE_PROCESSES=auto` comes to. */
+export function countCpus(cpus: number = availableParallelism(), read: ReadFile = readIfThere): number {
   return Math.min(MAX_PROCESSES, Math.max(1, Math.floor(Math.min(cpus, cpuQuota(read)))));
 }
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { before, test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
-import { countProcesses } from "../../edge/processes/count.ts";
+import { countCpus } from "../../edge/processes/count.ts";
 import { RawClient, h2, http2Client } from "../support/clients.ts";
 import { allGone, endFamily, family, freePort } from "../support/family.ts";
 import type { Program } from "../support/processes.ts";
@@ -135,7 +135,7 @@ test("one process: no parent, no child, and lines without a pid", async (t) => {
 test("auto: as many as there are CPUs", async (t) => {
   const { program, mark } = await start(t, "auto");
   await program.says(/"message":"ready"/);
-  const count = countProcesses("auto");
+  const count = countCpus();
   assert.equal(family(mark).length, count === 1 ? 1 : count + 1);
   assert.equal(await program.stop(), 0);
 });

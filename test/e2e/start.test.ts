@@ -191,6 +191,7 @@ for (const [why, env, says] of wrong) {
 
 for (const script of [
   "scripts/start.ts",
+  "scripts/start/warm.ts",
   "scripts/smoke.ts",
   "scripts/token.ts",
   "scripts/deploy.ts",

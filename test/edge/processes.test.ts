@@ -1,28 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EndpointView } from "../../edge/admin.ts";
-import { countProcesses } from "../../edge/processes/count.ts";
+import { countCpus } from "../../edge/processes/count.ts";
 import { mergeUpstreams } from "../../edge/processes/merge.ts";
 import { fewestConnections } from "../../edge/processes/pick.ts";
 
-const counts: [
-  why: string,
-  setting: number | "auto",
-  cpus: number,
-  files: Record<string, string>,
-  want: number,
-][] = [
-  ["a number is taken as it is", 3, 1, {}, 3],
-  ["auto without a control group is one a CPU", "auto", 8, {}, 8],
-  ["auto with no limit is one a CPU", "auto", 8, { "/sys/fs/cgroup//cpu.max": "max 100000\n" }, 8],
-  ["a quota of two CPUs", "auto", 8, { "/sys/fs/cgroup//cpu.max": "200000 100000\n" }, 2],
-  ["a quota of one and a half is one whole", "auto", 8, { "/sys/fs/cgroup//cpu.max": "150000 100000\n" }, 1],
-  ["a quota of half a CPU is still one process", "auto", 8, { "/sys/fs/cgroup//cpu.max": "50000 100000" }, 1],
-  ["a quota above what there is", "auto", 2, { "/sys/fs/cgroup//cpu.max": "800000 100000" }, 2],
-  ["a quota that is no number", "auto", 2, { "/sys/fs/cgroup//cpu.max": "lots" }, 2],
+const counts: [why: string, cpus: number, files: Record<string, string>, want: number][] = [
+  ["no control group: one a CPU", 8, {}, 8],
+  ["no limit: one a CPU", 8, { "/sys/fs/cgroup//cpu.max": "max 100000\n" }, 8],
+  ["a quota of two CPUs", 8, { "/sys/fs/cgroup//cpu.max": "200000 100000\n" }, 2],
+  ["a quota of one and a half is one whole", 8, { "/sys/fs/cgroup//cpu.max": "150000 100000\n" }, 1],
+  ["a quota of half a CPU is still one process", 8, { "/sys/fs/cgroup//cpu.max": "50000 100000" }, 1],
+  ["a quota above what there is", 2, { "/sys/fs/cgroup//cpu.max": "800000 100000" }, 2],
+  ["a quota that is no number", 2, { "/sys/fs/cgroup//cpu.max": "lots" }, 2],
   [
     "the tightest of the groups above us",
-    "auto",
     8,
     {
       "/proc/self/cgroup": "0::/a.slice/b.service\n",
@@ -33,24 +25,22 @@ const counts: [
   ],
   [
     "cgroup v1",
-    "auto",
     8,
     { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
     4,
   ],
   [
     "cgroup v1 without a limit",
-    "auto",
     8,
     { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
     8,
   ],
-  ["more CPUs than is sensible", "auto", 256, {}, 64],
+  ["more CPUs than is sensible", 256, {}, 64],
 ];
-for (const [why, setting, cpus, files, want] of counts) {
+for (const [why, cpus, files, want] of counts) {
   test(`processes: ${why}`, () =>
     assert.equal(
-      countProcesses(setting, cpus, (path) => files[path]),
+      countCpus(cpus, (path) => files[path]),
       want,
     ));
 }
