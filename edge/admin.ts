@@ -61,7 +61,7 @@ export async function startAdmin(port: number, deps: AdminDeps): Promise<Server>
 
 function pagesOf(deps: AdminDeps): ReadonlyMap<string, () => Promise<Page>> {
   const { phase, running, upstreams, counts, pages = {} } = deps;
-  return new Map([
+  return new Map<string, () => Promise<Page>>([
     ["/livez", async () => ({ status: 200, body: { phase: phase() } })],
     [
       "/readyz",

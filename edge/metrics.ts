@@ -1,5 +1,5 @@
-import type { LimitName } from "./http2/limits.ts";
-import { EXCEEDED } from "./http2/limits.ts";
+import type { LimitName } from "./limits.ts";
+import { EXCEEDED } from "./limits.ts";
 
 /** What one process counts. */
 export class Metrics {

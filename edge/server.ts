@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import type { Config } from "./config.ts";
 import type { Handler, ProtocolServer } from "./exchange.ts";
 import { createHttp1 } from "./http1/server.ts";
-import type { LimitName } from "./http2/limits.ts";
+import type { LimitName } from "./limits.ts";
 import { createHttp2 } from "./http2/server.ts";
 import { listen } from "./listen.ts";
 import { sniff } from "./sniff.ts";
@@ -20,10 +20,11 @@ export interface EdgeServer {
   destroy(): void;
 }
 
+/** `exceeded` hears of each limit of HTTP/2 that a client exceeded. */
 export function createEdgeServer(
   config: Config,
   handle: Handler,
-  exceeded: (limit: LimitName) => void,
+  exceeded: (limit: LimitName) => void = () => {},
 ): EdgeServer {
   const http1 = createHttp1(config, handle);
   const http2 = createHttp2(config, handle, exceeded);

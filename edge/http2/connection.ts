@@ -23,7 +23,7 @@ import { Goodbye } from "./goodbye.ts";
 import type { Head, HeaderBlock } from "./header-blocks.ts";
 import { HeaderBlocks } from "./header-blocks.ts";
 import { Encoder } from "./hpack/encoder.ts";
-import type { LimitName, Limits } from "./limits.ts";
+import type { LimitName, Limits } from "../limits.ts";
 import { countData, takeReply, takeRequest, takeTrailers } from "./messages.ts";
 import { SendWindows } from "./send-windows.ts";
 import { readSettings } from "./settings.ts";

@@ -1,6 +1,6 @@
 import { ConnectionError } from "./frame.ts";
-import type { Limits } from "./limits.ts";
-import { EXCEEDED } from "./limits.ts";
+import type { Limits } from "../limits.ts";
+import { EXCEEDED } from "../limits.ts";
 
 /** What a peer may do for free, and which share of it comes back each second. */
 const SHARE_PER_SECOND = { resets: 0.05, answers: 0.05, empty: 0.1, updates: 0.5 } as const;

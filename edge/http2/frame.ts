@@ -1,4 +1,4 @@
-import type { LimitName } from "./limits.ts";
+import type { LimitName } from "../limits.ts";
 
 /** Frame types (RFC 9113, section 6). */
 export const TYPE = {

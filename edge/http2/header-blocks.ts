@@ -4,7 +4,7 @@ import { checkReply, checkRequest, checkTrailers } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 import { ConnectionError, FLAG, TYPE, withoutPadding } from "./frame.ts";
 import type { Decoded } from "./hpack/decoder.ts";
-import { EXCEEDED } from "./limits.ts";
+import { EXCEEDED } from "../limits.ts";
 import { Decoder } from "./hpack/decoder.ts";
 import { HpackError } from "./hpack/error.ts";
 

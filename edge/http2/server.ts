@@ -6,7 +6,7 @@ import { peerOf } from "../peer.ts";
 import { Connection } from "./connection.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { checkHead, readHead } from "./head.ts";
-import type { LimitName, Limits } from "./limits.ts";
+import type { LimitName, Limits } from "../limits.ts";
 import { resetBy } from "./reset.ts";
 import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";

@@ -4,7 +4,7 @@ import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { Connection } from "../http2/connection.ts";
 import { CODE } from "../http2/frame.ts";
 import type { Head } from "../http2/header-blocks.ts";
-import type { Limits } from "../http2/limits.ts";
+import type { Limits } from "../limits.ts";
 import { resetBy } from "../http2/reset.ts";
 import type { StreamEvents } from "../http2/stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EXCEEDED } from "../../edge/http2/limits.ts";
+import { EXCEEDED } from "../../edge/limits.ts";
 import { Metrics, renderMetrics } from "../../edge/metrics.ts";
 
 test("each limit has a counter, from the start", () => {
