@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
 import { find } from "../headers.ts";
-import { ReadableSource, writeTo } from "../node-streams.ts";
+import { ReadableSource } from "../node-streams.ts";
 import { httpRefusal } from "../refusal.ts";
 
 /** RFC 6455, section 1.3. */
@@ -34,6 +34,8 @@ export class UpgradeExchange implements Exchange {
   readonly #source: ReadableSource;
   #over = false;
   #chunked = false;
+  /** Bytes that the client has not read, once there are many. */
+  #unsent = 0;
 
   constructor(socket: Socket, early: Buffer, head: RequestHead, peer: Peer) {
     this.head = head;
@@ -44,6 +46,11 @@ export class UpgradeExchange implements Exchange {
     socket.setTimeout(0);
     socket.setNoDelay(true);
     socket.on("error", () => {});
+    socket.on("drain", () => {
+      const bytes = this.#unsent;
+      this.#unsent = 0;
+      if (bytes > 0) this.onSent(bytes);
+    });
     // A client that vanished without a word is noticed after a while.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.once("close", () => {
@@ -91,10 +98,12 @@ export class UpgradeExchange implements Exchange {
   write(chunk: Buffer): void {
     if (this.#over) return;
     this.bytesOut += chunk.length;
-    if (!this.#chunked) return writeTo(this.#socket, chunk, this.onSent);
-    this.#socket.write(`${chunk.length.toString(16)}\r\n`);
-    writeTo(this.#socket, chunk, this.onSent);
-    this.#socket.write("\r\n");
+    if (this.#chunked) this.#socket.write(`${chunk.length.toString(16)}\r\n`);
+    // A copy: the chunk's memory is its sender's again.
+    const goesOn = this.#socket.write(Buffer.from(chunk));
+    if (this.#chunked) this.#socket.write("\r\n");
+    if (goesOn) this.onSent(chunk.length);
+    else this.#unsent += chunk.length;
   }
 
   /** Ends the edge's direction: a half-close for a tunnel, which the client may still answer. */

@@ -1,13 +1,13 @@
-import type { Socket } from "node:net";
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { toClient, trailersToWorker } from "../headers.ts";
+import type { WorkerEnd } from "../upstream/http1/connection.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import type { Forward } from "./forward.ts";
 import { endReply, respond } from "./reply.ts";
 import type { Requester } from "./stand-ins.ts";
-import { WorkerReplyStandIn, WorkerRequestStandIn } from "./stand-ins.ts";
+import { WorkerReplyStandIn, WorkerRequestStandIn, WorkerSocketStandIn } from "./stand-ins.ts";
 
 /** What there is to do at the turns of an exchange that http2-proxy carries. */
 export interface Turns {
@@ -16,10 +16,11 @@ export interface Turns {
   /** The reply has been passed on to its end. */
   finished(): void;
   /** The worker has switched protocols; throws to refuse its 101. */
-  upgraded?(headers: HeaderList): void;
+  upgraded?(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void;
 }
 
 const NO_TRAILERS: HeaderList = [];
+const NOTHING = Buffer.alloc(0);
 
 /** The worker's side of an exchange that http2-proxy carries: `request` is what it is given for it. */
 export class CarriedCall implements WorkerReceiver, Requester {
@@ -105,9 +106,9 @@ export class CarriedCall implements WorkerReceiver, Requester {
     this.#turns.finished();
   }
 
-  upgraded(headers: HeaderList, socket: Socket, rest: Buffer): void {
-    this.#turns.upgraded?.(headers);
-    this.request.onUpgrade?.({ headers: {} }, socket, rest);
+  upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void {
+    this.#turns.upgraded?.(headers, worker, rest);
+    this.request.onUpgrade?.({ headers: {} }, new WorkerSocketStandIn(worker.socket), NOTHING);
   }
 
   abort(error: EdgeError): void {

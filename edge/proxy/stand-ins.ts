@@ -13,6 +13,9 @@ export type Listener = (...values: never[]) => void;
 /** An address is only asked for to write a Forwarded field, which the edge writes itself. */
 const NO_SOCKET = { localAddress: "", remoteAddress: "" } as const;
 
+/** Milliseconds of silence after which the kernel asks whether the worker is still there. */
+const KEEP_ALIVE_MS = 60_000;
+
 const CONNECTED = { connecting: false } as const;
 
 /** The client's request. Its body flows by credit, so there is nothing to pause. */
@@ -93,6 +96,36 @@ export class WorkerReplyStandIn {
   destroy(): void {}
 }
 
+/** The worker's socket, once it has switched protocols. http2-proxy hears of its end; the bytes go past it (see Tunnel). */
+export class WorkerSocketStandIn {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setTimeout(0);
+  }
+
+  on(event: string, listener: Listener): this {
+    this.#socket.on(event, (error: Error) => listener.call(this, error as never));
+    return this;
+  }
+
+  pipe<T>(to: T): T {
+    return to;
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  setTimeout(): void {}
+  setNoDelay(): void {}
+
+  setKeepAlive(): void {
+    this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  }
+}
+
 /** What the stand-in for the request to the worker is backed by. */
 export interface Requester {
   /** Sends the request; called once. */
@@ -111,7 +144,7 @@ export class WorkerRequestStandIn {
   readonly socket = CONNECTED;
   onError: ((error: EdgeError) => void) | undefined;
   onResponse: ((reply: WorkerReplyStandIn) => void) | undefined;
-  onUpgrade: ((reply: object, socket: Socket, rest: Buffer) => void) | undefined;
+  onUpgrade: ((reply: object, socket: WorkerSocketStandIn, rest: Buffer) => void) | undefined;
 
   readonly #requester: Requester;
 

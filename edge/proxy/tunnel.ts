@@ -1,39 +1,46 @@
-import { Duplex } from "node:stream";
+import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
+import type { WorkerEnd } from "../upstream/http1/connection.ts";
+import type { Listener } from "./stand-ins.ts";
 import { FrameTracker, closeFrame } from "./websocket-frames.ts";
 
 /** Milliseconds that one direction may go on after the other has ended. */
 const HALF_CLOSED_MS = 60_000;
 
+/** Bytes towards the client that may be under way before the worker is held back. */
+const HIGH_WATER = 128 * 1024;
+
+const NOTHING: readonly never[] = [];
+
 /**
- * The client's end of a WebSocket, as the socket that http2-proxy pipes from and to.
+ * A WebSocket between its two ends. Bytes go from one to the other untouched, without a stream in between; the worker's frames
+ * are followed only so that the edge can close the tunnel with a code of its own, between two of them.
  *
- * Bytes pass untouched. The worker's frames are followed only so that the edge can close the tunnel with a code of its
- * own, between two of them.
+ * To http2-proxy it is the client's socket, which is piped from and to, and written a head of http2-proxy's own making.
  */
-export class Tunnel extends Duplex {
+export class Tunnel {
   readonly #exchange: Exchange;
   readonly #frames = new FrameTracker();
+  #worker: Socket | undefined;
   #open = false;
-  #headDropped = false;
-  #held = 0;
+  /** What the client sent before the worker had answered; no more than it has credit for. */
+  #early: Buffer[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #written: ((error?: Error | null) => void) | undefined;
-  #finalize: ((error?: Error | null) => void) | undefined;
   #clientEnded = false;
   #workerEnded = false;
   #goodbye: Buffer | undefined;
   #saidGoodbye = false;
-  /** Bytes towards the client that have not left yet. */
+  /** Bytes towards the client that have not left yet, and towards the worker that it does not read. */
   #unsent = 0;
+  #unread = 0;
+  #destroyed = false;
+  #onClose: (() => void) | undefined;
+  #onError: ((error: EdgeError) => void) | undefined;
 
   constructor(exchange: Exchange) {
-    super({ allowHalfOpen: true, emitClose: true });
     this.#exchange = exchange;
     exchange.onSent = (bytes) => this.#onSent(bytes);
-    // What went wrong is told by forwardWebSocket; http2-proxy's own listener goes when it is done.
-    this.on("error", () => {});
   }
 
   /** True when both sides had ended by themselves: whatever http2-proxy says then is only the sockets' closing. */
@@ -46,10 +53,18 @@ export class Tunnel extends Duplex {
     clearTimeout(this.#timer);
   }
 
-  /** The worker has answered 101. */
-  opened(): void {
+  /** The worker has answered 101: what comes goes straight to the other end from now on. */
+  opened(worker: WorkerEnd, rest: Buffer): void {
+    const { socket } = worker;
     this.answered();
     this.#open = true;
+    this.#worker = socket;
+    worker.receive((bytes) => this.#fromWorker(bytes));
+    socket.on("drain", () => this.#onDrain());
+    socket.once("end", () => this.#onWorkerEnd());
+    if (rest.length > 0) this.#fromWorker(rest);
+    for (const chunk of this.#early.splice(0)) this.#toWorker(chunk);
+    if (this.#clientEnded) socket.end();
   }
 
   /** Says goodbye with a Close frame as soon as the worker's current frame is over; the closing handshake then runs its course. */
@@ -63,12 +78,8 @@ export class Tunnel extends Duplex {
   broken(error: EdgeError): void {
     if (!this.#open || this.#workerEnded || error.row.side === "client") return;
     this.close(error.row.close, error.message);
-    if (this.#saidGoodbye) this.#exchange.end([]);
+    if (this.#saidGoodbye) this.#exchange.end(NOTHING);
   }
-
-  setTimeout(): void {}
-  setNoDelay(): void {}
-  setKeepAlive(): void {}
 
   /**
    * Listens to the client from now on, so that its leaving is noticed while the worker has not answered; what it sends is
@@ -81,66 +92,101 @@ export class Tunnel extends Duplex {
     );
     this.#exchange.receive({
       data: (chunk) => {
-        this.#held += chunk.length;
-        this.push(chunk);
+        if (this.#worker === undefined) this.#early.push(chunk);
+        else this.#toWorker(chunk);
       },
       end: () => this.#onClientEnd(),
       abort: (error) => this.destroy(this.finished ? undefined : error),
     });
   }
 
-  override _read(): void {
-    const bytes = this.#held;
-    this.#held = 0;
+  /** Ends both directions; http2-proxy hears of it, with the error if there is one. */
+  destroy(error?: EdgeError): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    clearTimeout(this.#timer);
+    this.#early = [];
+    if (error === undefined) this.#onClose?.();
+    else this.#onError?.(error);
+  }
+
+  // === what http2-proxy does with the client's socket
+
+  on(event: string, listener: Listener): this {
+    if (event === "close") this.#onClose = listener as () => void;
+    else if (event === "error") this.#onError = listener as (error: EdgeError) => void;
+    return this;
+  }
+
+  off(): this {
+    this.#onClose = this.#onError = undefined;
+    return this;
+  }
+
+  /** The exchange has sent the right head already. */
+  write(): void {}
+
+  /** The bytes are on their way without it. */
+  pipe<T>(to: T): T {
+    return to;
+  }
+
+  setTimeout(): void {}
+  setNoDelay(): void {}
+  setKeepAlive(): void {}
+
+  // === client to worker
+
+  #toWorker(chunk: Buffer): void {
+    if (this.#worker?.write(chunk) === true) return this.#exchange.consume(chunk.length);
+    this.#unread += chunk.length;
+  }
+
+  #onDrain(): void {
+    const bytes = this.#unread;
+    this.#unread = 0;
     this.#exchange.consume(bytes);
   }
 
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    // http2-proxy's first write is an HTTP/1.1 head of its own making; the exchange has already sent the right one.
-    if (!this.#headDropped) {
-      this.#headDropped = true;
-      return done();
-    }
-    if (this.#saidGoodbye) return done();
-    const bytes = this.#goodbye === undefined ? chunk : chunk.subarray(0, this.#frames.untilBoundary(chunk));
-    if (this.#goodbye === undefined) this.#frames.push(chunk);
-    if (this.#exchange.gone) return done(new EdgeError("client_gone"));
-    this.#written = done;
+  #onClientEnd(): void {
+    if (!this.#open) return this.destroy(new EdgeError("client_gone"));
+    this.#clientEnded = true;
+    this.#worker?.end();
+    this.#onEnd();
+  }
+
+  // === worker to client
+
+  #fromWorker(bytes: Buffer): void {
+    if (this.#saidGoodbye || this.#destroyed) return;
+    if (this.#goodbye !== undefined) return this.#lastFromWorker(bytes);
+    this.#frames.push(bytes);
+    this.#toClient(bytes);
+  }
+
+  /** The edge is about to say goodbye: only the frame under way is passed on. */
+  #lastFromWorker(bytes: Buffer): void {
+    this.#toClient(bytes.subarray(0, this.#frames.untilBoundary(bytes)));
+    if (this.#frames.atBoundary) this.#sayGoodbye();
+  }
+
+  #toClient(bytes: Buffer): void {
+    if (this.#exchange.gone) return;
     this.#unsent += bytes.length;
     this.#exchange.write(bytes);
-    if (this.#goodbye !== undefined && this.#frames.atBoundary) this.#sayGoodbye();
+    if (this.#unsent > HIGH_WATER) this.#worker?.pause();
   }
 
-  /** The worker has ended its direction. http2-proxy takes 'finish' for the end of the tunnel, so it waits for the client's end too. */
-  override _final(done: (error?: Error | null) => void): void {
+  #onSent(bytes: number): void {
+    const before = this.#unsent;
+    this.#unsent -= bytes;
+    if (before > HIGH_WATER && this.#unsent <= HIGH_WATER) this.#worker?.resume();
+  }
+
+  #onWorkerEnd(): void {
     this.#workerEnded = true;
-    this.#exchange.end([]);
-    if (this.#clientEnded) return done();
-    this.#finalize = done;
-    this.#limitHalfClosed();
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#written = undefined;
-    clearTimeout(this.#timer);
-    done(error);
-  }
-
-  #onClientEnd(): void {
-    if (!this.#open) return void this.destroy(new EdgeError("client_gone"));
-    this.#clientEnded = true;
-    this.push(null);
-    if (this.#finalize === undefined) this.#limitHalfClosed();
-    else this.#finalize();
-  }
-
-  /** One direction has ended. The other may go on for a while, but not for ever. */
-  #limitHalfClosed(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.destroy(new EdgeError("upstream_reset", "half-closed for too long")),
-      HALF_CLOSED_MS,
-    );
+    this.#exchange.end(NOTHING);
+    this.#onEnd();
   }
 
   #sayGoodbye(): void {
@@ -150,11 +196,15 @@ export class Tunnel extends Duplex {
     this.#exchange.write(this.#goodbye);
   }
 
-  #onSent(bytes: number): void {
-    this.#unsent -= bytes;
-    if (this.#unsent > 0) return;
-    const done = this.#written;
-    this.#written = undefined;
-    done?.();
+  // === ends
+
+  /** A direction has ended. The other may go on for a while, but not for ever. */
+  #onEnd(): void {
+    clearTimeout(this.#timer);
+    if (this.#clientEnded && this.#workerEnded) return this.destroy();
+    this.#timer = setTimeout(
+      () => this.destroy(new EdgeError("upstream_reset", "half-closed for too long")),
+      HALF_CLOSED_MS,
+    );
   }
 }

@@ -52,10 +52,10 @@ export async function forwardWebSocket(
     {
       connected: () => tunnel.start(options.handshakeMs),
       finished: () => tunnel.destroy(),
-      upgraded(headers) {
+      upgraded(headers, worker, rest) {
         checkAnswer(headers, key, offered);
         exchange.accept(acceptHeaders(headers));
-        tunnel.opened();
+        tunnel.opened(worker, rest);
         options.opened(tunnel);
       },
     },

@@ -12,12 +12,18 @@ export interface Turn extends ReplyEvents {
   connected(): void;
   /** The reply is complete. */
   replied(trailers: HeaderList): void;
-  /** 101: the connection is the request's own now. `rest` is what has already come behind the head. */
-  upgraded(headers: HeaderList, socket: Socket, rest: Buffer): void;
+  /** 101: the connection is the request's own now. `rest` is what has already come behind the head, valid during the call. */
+  upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void;
   /** Nothing more comes. `stale` is true when the worker had given up the connection before it saw the request. */
   lost(error: EdgeError, stale: boolean): void;
   /** True once nothing more of the request will be sent. */
   readonly isSent: boolean;
+}
+
+/** A connection that is somebody's own: its socket, and how to read it. What is read is valid during the call only. */
+export interface WorkerEnd {
+  readonly socket: Socket;
+  receive(onBytes: (bytes: Buffer) => void): void;
 }
 
 /** Whom a connection belongs to. */
@@ -47,6 +53,8 @@ export class Connection {
   readonly #owner: Owner;
   #turn: Turn | undefined;
   #closed = false;
+  /** Who reads it once it is handed over. */
+  #reader: ((bytes: Buffer) => void) | undefined;
 
   constructor(socket: Socket, owner: Owner, headBytes: number, fields: FieldReader) {
     this.#socket = socket;
@@ -71,6 +79,7 @@ export class Connection {
 
   /** Bytes have come. They are only valid during the call. */
   receive(bytes: Buffer): void {
+    if (this.#reader !== undefined) return this.#reader(bytes);
     const turn = this.#turn;
     // Nobody asked: whatever it is, the next request's reply it is not.
     if (turn === undefined) return this.destroy();
@@ -113,9 +122,10 @@ export class Connection {
     this.#socket.off("end", this.#onEnd);
     this.#socket.off("error", this.#onError);
     this.#socket.off("close", this.#onClose);
-    this.#socket.removeAllListeners("data");
-    this.#socket.pause();
-    turn.upgraded(this.#parser.upgradeHeaders, this.#socket, Buffer.from(rest));
+    const receive = (onBytes: (bytes: Buffer) => void): void => {
+      this.#reader = onBytes;
+    };
+    turn.upgraded(this.#parser.upgradeHeaders, { socket: this.#socket, receive }, rest);
   }
 
   readonly #onEnd = (): void => {

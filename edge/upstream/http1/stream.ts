@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
 import type { ReplyReceiver, UpstreamStream } from "../session.ts";
-import type { Connection, Turn } from "./connection.ts";
+import type { Connection, Turn, WorkerEnd } from "./connection.ts";
 import type { Asked } from "./framing.ts";
 import type { RequestBody } from "./request-head.ts";
 import { fieldLines, requestHead } from "./request-head.ts";
@@ -26,7 +26,7 @@ export interface WorkerReceiver extends ReplyReceiver {
   /** The worker is connected, and the head on its way. Not called when `isConnected` was true as `open` returned. */
   connected(): void;
   /** The worker has switched protocols; throws to refuse that. Only called for what asked for it. */
-  readonly upgraded?: ((headers: HeaderList, socket: Socket, rest: Buffer) => void) | undefined;
+  readonly upgraded?: ((headers: HeaderList, worker: WorkerEnd, rest: Buffer) => void) | undefined;
 }
 
 /** Where a request gets its connection. */
@@ -137,12 +137,12 @@ export class Http1Stream implements UpstreamStream, Turn {
     this.#receiver.data(Buffer.from(view));
   }
 
-  upgraded(headers: HeaderList, socket: Socket, rest: Buffer): void {
+  upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void {
     this.#over = true;
     try {
-      this.#receiver.upgraded?.(headers, socket, rest);
+      this.#receiver.upgraded?.(headers, worker, rest);
     } catch (thrown) {
-      socket.destroy();
+      worker.socket.destroy();
       this.#receiver.abort(toEdgeError(thrown));
     }
   }

@@ -51,13 +51,14 @@ export class Http1Upstream implements Owner, Connections {
     return this.#idle.take();
   }
 
-  /** Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one, and it is read as a stream. */
+  /** Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one. */
   connect(halfOpen: boolean): Connection {
     const { connectMs, headBytes } = this.#options;
     const receive = (bytes: Buffer): void => connection.receive(bytes);
-    const socket = halfOpen
-      ? connectTo(this.#address, connectMs, { allowHalfOpen: true }).on("data", receive)
-      : connectTo(this.#address, connectMs, { onread: this.#intoBuffer(receive) });
+    const socket = connectTo(this.#address, connectMs, {
+      allowHalfOpen: halfOpen,
+      onread: this.#intoBuffer(receive),
+    });
     const connection = new Connection(socket, this, headBytes, this.#fields);
     this.#all.add(connection);
     return connection;

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { Asking, GET, POST, ask, upstreamTo } from "../../support/http1-client.ts";
+import type { WorkerEnd } from "../../../edge/upstream/http1/connection.ts";
 import { rawWorker } from "../../support/workers.ts";
 
 const EMPTY = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -432,16 +433,18 @@ test("an upgrade hands over the connection and what has come behind the head", a
     else socket.write(`${SWITCHED}early`);
   });
   const given = Promise.withResolvers<{ headers: readonly string[]; socket: Socket; rest: string }>();
-  const upgraded = (headers: readonly string[], socket: Socket, rest: Buffer): void =>
-    given.resolve({ headers, socket, rest: rest.toString() });
+  const read = Promise.withResolvers<string>();
+  const upgraded = (headers: readonly string[], end: WorkerEnd, rest: Buffer): void => {
+    end.receive((bytes) => read.resolve(bytes.toString()));
+    given.resolve({ headers, socket: end.socket, rest: rest.toString() });
+  };
   assert.ok(new Asking(upstreamTo(t, worker), UPGRADE, upgraded));
   const { headers, socket, rest } = await given.promise;
   assert.deepEqual([headers, rest], [["upgrade", "x"], "early"]);
-  socket.resume();
+  const ended = once(socket, "end");
   socket.write("ping");
-  const [bytes] = (await once(socket, "data")) as [Buffer];
-  assert.equal(bytes.toString(), "pong");
-  await once(socket, "end");
+  assert.equal(await read.promise, "pong");
+  await ended;
   // Half-open: the worker has ended its direction, and ours is still there.
   assert.ok(socket.writable);
   socket.destroy();
