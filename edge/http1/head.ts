@@ -1,29 +1,39 @@
 import type { IncomingMessage } from "node:http";
 import { EdgeError } from "../errors.ts";
 import type { RequestHead } from "../exchange.ts";
-import { find, findAll, fromRaw, listMembers } from "../headers.ts";
+import { fromRaw, listMembers } from "../headers.ts";
 
 /** The head of an HTTP/1.x request. Throws bad_request where two readings are possible. */
 export function readHead(req: IncomingMessage): RequestHead {
-  const headers = fromRaw(req.rawHeaders);
-  const hosts = findAll(headers, "host");
-  if (hosts.length > 1) throw new EdgeError("bad_request", "more than one Host field");
-  const coding = findAll(headers, "transfer-encoding");
+  const headers: string[] = [];
+  let host: string | undefined;
+  let coding: string | undefined;
+  let length = 0;
+  for (let i = 0; i < req.rawHeaders.length; i += 2) {
+    const name = (req.rawHeaders[i] ?? "").toLowerCase();
+    const value = req.rawHeaders[i + 1] ?? "";
+    headers.push(name, value);
+    if (name === "host") {
+      if (host !== undefined) throw new EdgeError("bad_request", "more than one Host field");
+      host = value;
+    } else if (name === "transfer-encoding") coding = coding === undefined ? value : `${coding},${value}`;
+    else if (name === "content-length") length = Number(value);
+  }
   // RFC 9112, section 6.1. Another coding would have to be undone here, or be lost on the way to the worker.
-  if (coding.length > 0 && coding.join(",").trim().toLowerCase() !== "chunked") {
+  if (coding !== undefined && coding.trim().toLowerCase() !== "chunked") {
     throw new EdgeError("not_supported", "transfer-encoding must be chunked");
   }
-  const target = splitTarget(req.url ?? "/", hosts[0] ?? "");
+  const target = splitTarget(req.url ?? "/", host ?? "");
   return {
     version: req.httpVersionMinor === 0 ? "1.0" : "1.1",
     method: req.method ?? "GET",
     scheme: "http",
     authority: target.authority,
     path: target.path,
-    protocol: isWebSocketUpgrade(req) ? "websocket" : undefined,
+    // Node asked shouldUpgradeCallback already; most requests do not even name a protocol.
+    protocol: req.headers.upgrade !== undefined && isWebSocketUpgrade(req) ? "websocket" : undefined,
     headers,
-    hasBody:
-      find(headers, "transfer-encoding") !== undefined || Number(find(headers, "content-length") ?? "0") > 0,
+    hasBody: coding !== undefined || length > 0,
   };
 }
 

@@ -3,8 +3,7 @@ import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import type { Config } from "../config.ts";
 import { EdgeError, fromClient, toEdgeError } from "../errors.ts";
-import type { Handler, ProtocolServer } from "../exchange.ts";
-import { peerOf } from "../peer.ts";
+import type { Handler, ProtocolServer, RequestHead } from "../exchange.ts";
 import { httpRefusal } from "../refusal.ts";
 import { Connections } from "./connections.ts";
 import { Http1Exchange } from "./exchange.ts";
@@ -28,21 +27,23 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
   server.maxHeadersCount = 0;
 
   const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
-    const { socket } = req;
-    if (connections.isDoomed(socket)) return;
-    const leave = connections.enter(socket);
-    res.once("close", leave);
+    const connection = connections.of(req.socket);
+    if (connection === undefined || connection.isDoomed) return;
+    connection.enter();
     // Node loses bytes that come in one piece with a request whose Upgrade is ignored, and so its place in the stream:
     // what it reads next may be the middle of a body.
-    if (req.headers.upgrade !== undefined) connections.doom(socket);
+    if (req.headers.upgrade !== undefined) connection.doom();
+    let head: RequestHead;
     try {
-      const options = { lingerMs: config.lingerMs, closing: () => connections.isClosing(socket) };
-      handle(new Http1Exchange(req, res, readHead(req), peerOf(socket), options));
+      head = readHead(req);
     } catch (thrown) {
-      connections.doom(socket);
+      res.once("close", () => connection.leave());
+      connection.doom();
       const { status, headers, body } = httpRefusal(toEdgeError(thrown));
       res.writeHead(status, [...headers, "connection", "close"]).end(body);
+      return;
     }
+    handle(new Http1Exchange(req, res, head, connection, config.lingerMs));
   };
   server.on("request", onRequest);
   // The worker decides whether to answer 100; without this listener Node would, before anybody looked at the request.
@@ -51,20 +52,24 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
     res.writeHead(417, { connection: "close", "content-length": "0" }).end();
   });
   server.on("upgrade", (req: IncomingMessage, socket: Socket, early: Buffer) => {
+    const connection = connections.of(socket);
+    if (connection === undefined) return;
     // An earlier request is still unanswered: a tunnel must not get in front of its reply.
-    if (connections.isBusy(socket)) return connections.doom(socket);
+    if (connection.isBusy) return connection.doom();
     try {
       const head = readHead(req);
       if (head.hasBody) throw new EdgeError("bad_request", "a WebSocket handshake has no body");
-      socket.once("close", connections.enter(socket));
-      handle(new UpgradeExchange(socket, early, head, peerOf(socket)));
+      connection.enter();
+      socket.once("close", () => connection.leave());
+      handle(new UpgradeExchange(socket, early, head, connection.peer));
     } catch (thrown) {
       refuse(socket, toEdgeError(thrown));
     }
   });
   const refuseOrDoom = (socket: Socket, error: EdgeError): void => {
     // Behind a request that is still unanswered, a refusal would be taken for its reply, or land in the middle of it.
-    if (connections.isBusy(socket)) connections.doom(socket);
+    const connection = connections.of(socket);
+    if (connection?.isBusy === true) connection.doom();
     else refuse(socket, error);
   };
   server.on("connect", (_req, socket: Socket) => refuseOrDoom(socket, new EdgeError("method_not_allowed")));

@@ -1,5 +1,5 @@
 import { EdgeError } from "../errors.ts";
-import type { HeaderList } from "../exchange.ts";
+import type { BodyReceiver, HeaderList } from "../exchange.ts";
 import { toClient, trailersToWorker } from "../headers.ts";
 import type { Http1Stream, WorkerReceiver } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
@@ -12,6 +12,29 @@ export function forwardDirect(forward: Forward<Http1Upstream>): Promise<void> {
   const call = new DirectCall(forward);
   call.open();
   return call.done;
+}
+
+/** The request's body on its way to the worker. */
+class ClientBody implements BodyReceiver {
+  readonly #stream: Http1Stream;
+  readonly #call: DirectCall;
+
+  constructor(stream: Http1Stream, call: DirectCall) {
+    this.#stream = stream;
+    this.#call = call;
+  }
+
+  data(chunk: Buffer): void {
+    this.#stream.write(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    this.#stream.end(trailers.length === 0 ? trailers : trailersToWorker(trailers));
+  }
+
+  abort(error: EdgeError): void {
+    this.#call.abort(error);
+  }
 }
 
 /** One request under way, as the worker's reply sees it. */
@@ -42,12 +65,8 @@ class DirectCall implements WorkerReceiver {
     if (stream === undefined) return;
     if (exchange.gone) return this.#fail(new EdgeError("client_gone"));
     exchange.onSent = (bytes) => stream.consume(bytes);
-    stream.onSent = (bytes) => exchange.consume(bytes);
-    exchange.receive({
-      data: (chunk) => stream.write(chunk),
-      end: (trailers) => stream.end(trailers.length === 0 ? trailers : trailersToWorker(trailers)),
-      abort: (error) => this.#fail(error),
-    });
+    if (exchange.head.hasBody) stream.onSent = (bytes) => exchange.consume(bytes);
+    exchange.receive(new ClientBody(stream, this));
   }
 
   inform(status: number, headers: HeaderList): void {
