@@ -68,6 +68,17 @@ const ONLY: readonly (readonly [module: string, files: readonly string[]])[] = [
   ["google-auth-library", ["auth/google.ts"]],
   ["http2-proxy", ["proxy/http.ts", "proxy/websocket.ts"]],
   ["pino", ["log.ts"]],
+  [
+    "node:http",
+    [
+      "admin.ts",
+      "http1/exchange.ts",
+      "http1/head.ts",
+      "http1/server.ts",
+      "http1/upgrade.ts",
+      "node-streams.ts",
+    ],
+  ],
   ["node:http2", []],
 ];
 
@@ -77,6 +88,14 @@ for (const [module, allowed] of ONLY) {
     assert.deepEqual(users, [...allowed].toSorted());
   });
 }
+
+test("what reads replies and writes request heads does no I/O", () => {
+  const pure = ["chunked", "field-block", "fields", "framing", "garbage", "reply-parser", "request-head"];
+  const users = pure.filter((name) =>
+    imports(`upstream/http1/${name}.ts`).some((from) => from.startsWith("node:")),
+  );
+  assert.deepEqual(users, []);
+});
 
 test("only errors.ts knows Node's error codes", () => {
   const users = files.filter((file) =>
