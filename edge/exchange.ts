@@ -96,6 +96,8 @@ export interface Exchange extends Incoming, Outgoing {
   readonly gone: boolean;
   /** Bytes of reply body handed to the transport. */
   readonly bytesOut: number;
+  /** Where it stands among those under way; for the Lifecycle alone. */
+  place: number;
   /** Called once, when the last byte of the reply has left, or can no longer leave. */
   onClosed: (exchange: Exchange) => void;
 

@@ -11,21 +11,33 @@ export type Phase = "starting" | "ready" | "draining" | "closed";
 export class Lifecycle {
   phase: Phase = "starting";
 
-  readonly #running = new Set<Exchange>();
-  readonly #leave = (exchange: Exchange): void => void this.#running.delete(exchange);
+  /**
+   * Not a Set: one that is added to and deleted from all the time leaves a trail of outgrown tables, each linked to the next,
+   * and once one of them is old, V8's scavenger keeps all that they name until the next full collection.
+   */
+  readonly #running: Exchange[] = [];
 
   get running(): number {
-    return this.#running.size;
+    return this.#running.length;
   }
 
   /** Counts an exchange in, until its last byte has left. */
   enter(exchange: Exchange): void {
-    this.#running.add(exchange);
+    exchange.place = this.#running.length;
+    this.#running.push(exchange);
     exchange.onClosed = this.#leave;
   }
 
   /** Fails everything that is still under way. */
   failAll(error: EdgeError): void {
-    for (const exchange of this.#running) exchange.fail(error);
+    for (const exchange of Array.from(this.#running)) exchange.fail(error);
   }
+
+  /** The last one takes the place of the one that goes. */
+  readonly #leave = (exchange: Exchange): void => {
+    const last = this.#running.pop();
+    if (last === undefined || last === exchange) return;
+    last.place = exchange.place;
+    this.#running[exchange.place] = last;
+  };
 }

@@ -20,6 +20,7 @@ export class Http1Exchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
+  place = -1;
   onClosed: (exchange: Exchange) => void = () => {};
 
   readonly #req: IncomingMessage;

@@ -28,6 +28,7 @@ export class UpgradeExchange implements Exchange {
   status: number | undefined;
   gone = false;
   bytesOut = 0;
+  place = -1;
   onClosed: (exchange: Exchange) => void = () => {};
 
   readonly #socket: Socket;

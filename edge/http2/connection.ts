@@ -27,6 +27,7 @@ import type { LimitName, Limits } from "../limits.ts";
 import { countData, takeReply, takeRequest, takeTrailers } from "./messages.ts";
 import { SendWindows } from "./send-windows.ts";
 import { readSettings } from "./settings.ts";
+import { StreamTable } from "./stream-table.ts";
 import { Stream } from "./stream.ts";
 import { Watch } from "./watch.ts";
 
@@ -58,7 +59,7 @@ export interface ConnectionOptions {
 
 /** One HTTP/2 connection, either role (RFC 9113): takes frames, opens and forgets streams. Bodies live in the streams. */
 export class Connection {
-  readonly streams = new Map<number, Stream>();
+  readonly streams = new StreamTable<Stream>();
   readonly socket: Socket;
   readonly windows = new SendWindows();
   readonly abortedBy: (code: number) => EdgeError;
@@ -362,7 +363,7 @@ export class Connection {
     if (settings.tableBytes !== undefined) this.#encoder.allow(settings.tableBytes);
     if (settings.maxStreams !== undefined) this.#maxStreamsOut = settings.maxStreams;
     if (settings.windowBytes !== undefined)
-      this.windows.applyInitial(settings.windowBytes, this.streams.values());
+      this.windows.applyInitial(settings.windowBytes, this.streams.all());
     this.#writer.settingsAck();
     if (!this.#settled) this.#onFirstSettings();
     this.#pump();
@@ -394,7 +395,7 @@ export class Connection {
     if (isClient) {
       this.#options.onState?.("goaway");
       // RFC 9113, section 6.8: what is beyond was not processed.
-      for (const opened of this.streams.values()) if (opened.id > last) opened.onReset(CODE.REFUSED_STREAM);
+      for (const opened of this.streams.all()) if (opened.id > last) opened.onReset(CODE.REFUSED_STREAM);
     }
     this.#endIfDone();
   }
@@ -435,7 +436,7 @@ export class Connection {
 
   #newStream(id: number): Stream {
     const stream = new Stream(this, id, this.windows.initial, this.#options.streamWindow);
-    this.streams.set(id, stream);
+    this.streams.add(stream);
     return stream;
   }
 
@@ -460,6 +461,6 @@ export class Connection {
   }
 
   #abandon(): void {
-    for (const stream of this.streams.values()) stream.onReset(CODE.CANCEL);
+    for (const stream of this.streams.all()) stream.onReset(CODE.CANCEL);
   }
 }

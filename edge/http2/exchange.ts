@@ -24,6 +24,7 @@ export class Http2Exchange implements Exchange {
   readonly peer: Peer;
   status: number | undefined;
   bytesOut = 0;
+  place = -1;
   onClosed: (exchange: Exchange) => void = nobody;
 
   readonly #stream: Stream;

@@ -64,7 +64,7 @@ export class Watch {
     const { socket, streams } = this.#connection;
     if (this.#blocked) return this.#connection.destroy("stall");
     this.#blocked = socket.writableNeedDrain;
-    for (const stream of Array.from(streams.values()))
+    for (const stream of streams.all())
       if (stream.isStalled(PROGRESS_BYTES)) this.#connection.refuse(stream, "stall");
   }
 
