@@ -97,8 +97,10 @@ export class Http1Exchange implements Exchange {
     process.nextTick(release, this);
   }
 
-  write(chunk: Buffer): void {
+  write(view: Buffer): void {
     if (this.#over) return;
+    // A copy: the view's memory is its sender's again, and node:http may keep what it is given for a while.
+    const chunk = Buffer.from(view);
     this.bytesOut += chunk.length;
     if (this.#headHeld && this.#held === undefined) {
       this.#held = chunk;

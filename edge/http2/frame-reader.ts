@@ -8,7 +8,8 @@ const EMPTY = Buffer.alloc(0);
  *
  *   head (9 bytes) ─▶ payload (as long as the head says) ─▶ head
  *
- * A frame that lies whole in one read is handed on as a view of it; only one that straddles two reads is copied.
+ * A frame that lies whole in one read is handed on as a view of it; only one that straddles two reads is copied, into a buffer
+ * that is used again and again. Either way it is valid during the call only.
  */
 export class FrameReader {
   readonly #maxPayload: number;
@@ -47,10 +48,8 @@ export class FrameReader {
     const total = HEAD_BYTES + this.#length(this.#carry, 0);
     at = this.#take(bytes, at, total);
     if (this.#carried < total) return at;
-    const whole = this.#carry;
-    this.#carry = EMPTY;
     this.#carried = 0;
-    this.#emit(whole, 0, total);
+    this.#emit(this.#carry, 0, total);
     return at;
   }
 
@@ -70,7 +69,6 @@ export class FrameReader {
     this.#carried += left;
   }
 
-  /** A frame may be kept by who gets it, so the carry is never used twice. */
   #grow(bytes: number): void {
     if (this.#carry.length >= bytes) return;
     const larger = Buffer.allocUnsafeSlow(bytes);

@@ -1,7 +1,16 @@
 import type { Socket } from "node:net";
 import type { HeaderList } from "../exchange.ts";
 import type { ErrorCode } from "./frame.ts";
-import { CODE, DEFAULT_FRAME_BYTES, FLAG, HEAD_BYTES, TYPE, writeHead, writeUInt32 } from "./frame.ts";
+import {
+  CODE,
+  DEFAULT_FRAME_BYTES,
+  FLAG,
+  HEAD_BYTES,
+  TYPE,
+  readUInt31,
+  writeHead,
+  writeUInt32,
+} from "./frame.ts";
 import { Encoder } from "./hpack/encoder.ts";
 import { Output } from "./output.ts";
 
@@ -94,18 +103,20 @@ export class FrameWriter {
     if (trailers.length > 0) return this.headers(id, NONE, trailers, true);
     const out = this.#output;
     const at = this.#lastData;
-    if (this.#lastDataStream === id && at < out.length && this.#endOf(at) === out.length) {
+    if (this.#lastDataStream === id && this.#isLast(at, id)) {
       out.buffer[at + 4] = FLAG.END_STREAM;
       return;
     }
     this.#head(0, TYPE.DATA, FLAG.END_STREAM, id);
   }
 
-  /** Where the frame that begins at `at` of the output ends. */
-  #endOf(at: number): number {
-    const { buffer } = this.#output;
-    const length = ((buffer[at] ?? 0) << 16) | ((buffer[at + 1] ?? 0) << 8) | (buffer[at + 2] ?? 0);
-    return at + HEAD_BYTES + length;
+  /** True when the last thing in the output is a DATA frame of this stream, at `at`: what lay there before may have left long ago. */
+  #isLast(at: number, id: number): boolean {
+    const { buffer, length } = this.#output;
+    if (at + HEAD_BYTES > length || buffer[at + 3] !== TYPE.DATA || readUInt31(buffer, at + 5) !== id)
+      return false;
+    const bytes = ((buffer[at] ?? 0) << 16) | ((buffer[at + 1] ?? 0) << 8) | (buffer[at + 2] ?? 0);
+    return at + HEAD_BYTES + bytes === length;
   }
 
   reset(id: number, code: ErrorCode): void {

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
 
-/** Bytes that a connection gathers before its buffer grows. */
-const BUFFER_BYTES = 32_768;
+/** Bytes that are gathered before they are written, whatever the turn of the event loop. */
+const SEGMENT_BYTES = 65_536;
 /** Bytes that may wait for a peer that does not read; beyond it bodies wait in their streams. */
 const BACKLOG_BYTES = 262_144;
 
-/** Buffers that no connection uses at the moment: an idle connection holds none. */
+/** Segments that no connection uses at the moment: an idle connection holds none. */
 const spare: Buffer[] = [];
 const MAX_SPARE = 64;
 const NONE = Buffer.alloc(0);
@@ -21,8 +21,9 @@ function flushAll(): void {
 }
 
 /**
- * What goes out on one connection. Frames are written into its buffer in place, and leave together at the end of the turn of
+ * What goes out on one connection. Frames are written into a segment in place, and leave together at the end of the turn of
  * the event loop: what many connections had for one worker, or many workers' connections for one client, is then one write.
+ * A segment that is full leaves at once.
  */
 export class Output {
   buffer: Buffer = NONE;
@@ -31,6 +32,8 @@ export class Output {
 
   readonly #socket: Socket;
   readonly #taken: () => void;
+  /** Segments that the kernel has not taken yet, and so belong to the socket. */
+  readonly #lent: Buffer[] = [];
   #scheduled = false;
 
   /** `taken` hears when the kernel has taken everything at once; where it has not, the socket's 'drain' tells later. */
@@ -46,8 +49,7 @@ export class Output {
 
   /** Makes room for `bytes` more; they are written at `length`, which is then moved by who wrote them. */
   reserve(bytes: number): void {
-    if (this.buffer === NONE) this.buffer = spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
-    if (this.length + bytes > this.buffer.length) this.#grow(bytes);
+    if (this.length + bytes > this.buffer.length) this.#newSegment(bytes);
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (waiting.push(this) === 1) setImmediate(flushAll);
@@ -55,21 +57,35 @@ export class Output {
 
   flush(): void {
     this.#scheduled = false;
-    if (this.length === 0) return;
-    const { buffer, length } = this;
-    this.length = 0;
-    this.buffer = NONE;
-    if (this.#socket.destroyed || this.#socket.writableEnded) return;
-    this.#socket.write(buffer.subarray(0, length));
-    // The kernel took it all at once, as it nearly always does: the buffer is free again. Else it belongs to the socket.
+    this.#send();
     if (this.#socket.writableLength > 0) return;
-    if (buffer.length === BUFFER_BYTES && spare.length < MAX_SPARE) spare.push(buffer);
+    this.#recycle();
     this.#taken();
   }
 
-  #grow(bytes: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.buffer.length * 2, this.length + bytes));
-    this.buffer.copy(larger, 0, 0, this.length);
-    this.buffer = larger;
+  #newSegment(bytes: number): void {
+    this.#send();
+    if (this.#lent.length > 0 && this.#socket.writableLength === 0) this.#recycle();
+    this.buffer = bytes > SEGMENT_BYTES ? Buffer.allocUnsafeSlow(bytes) : takeSegment();
   }
+
+  #send(): void {
+    const { buffer, length } = this;
+    this.length = 0;
+    this.buffer = NONE;
+    if (buffer !== NONE) this.#lent.push(buffer);
+    if (length === 0 || this.#socket.destroyed || this.#socket.writableEnded) return;
+    this.#socket.write(buffer.subarray(0, length));
+  }
+
+  /** The kernel has taken all there was: the segments are nobody's again. */
+  #recycle(): void {
+    for (const buffer of this.#lent)
+      if (buffer.length === SEGMENT_BYTES && spare.length < MAX_SPARE) spare.push(buffer);
+    this.#lent.length = 0;
+  }
+}
+
+function takeSegment(): Buffer {
+  return spare.pop() ?? Buffer.allocUnsafeSlow(SEGMENT_BYTES);
 }

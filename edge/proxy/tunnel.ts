@@ -92,7 +92,7 @@ export class Tunnel {
     );
     this.#exchange.receive({
       data: (chunk) => {
-        if (this.#worker === undefined) this.#early.push(chunk);
+        if (this.#worker === undefined) this.#early.push(Buffer.from(chunk));
         else this.#toWorker(chunk);
       },
       end: () => this.#onClientEnd(),
@@ -138,7 +138,8 @@ export class Tunnel {
   // === client to worker
 
   #toWorker(chunk: Buffer): void {
-    if (this.#worker?.write(chunk) === true) return this.#exchange.consume(chunk.length);
+    // A copy: the chunk's memory is the client's connection's again.
+    if (this.#worker?.write(Buffer.from(chunk)) === true) return this.#exchange.consume(chunk.length);
     this.#unread += chunk.length;
   }
 

@@ -72,18 +72,13 @@ export class Http1Stream implements UpstreamStream, Turn {
     if (this.#over || this.isSent || chunk.length === 0) return;
     const { socket } = this.#connection;
     this.#unsent += chunk.length;
-    if (this.#request.body === "chunked") {
-      socket.cork();
-      socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");
-      socket.write(chunk);
-      socket.write("\r\n", "latin1", this.#onWritten);
-      return socket.uncork();
-    }
+    if (this.#request.body === "chunked") return void socket.write(asChunk(chunk), this.#onWritten);
     this.#left -= chunk.length;
     // What is beyond the length would be the next request on this connection.
     if (this.#left < 0)
       return this.#fail(new EdgeError("bad_request", "more body than the content-length says"));
-    socket.write(chunk, this.#onWritten);
+    // A copy, as in asChunk: the chunk's memory is its sender's again.
+    socket.write(Buffer.from(chunk), this.#onWritten);
   }
 
   end(trailers: HeaderList): void {
@@ -133,8 +128,7 @@ export class Http1Stream implements UpstreamStream, Turn {
     if (this.#over) return;
     this.#underWay += view.length;
     if (this.#underWay > HIGH_WATER) this.#connection.socket.pause();
-    // The buffer is read into again as soon as this returns, and a client that is slow keeps what it is given.
-    this.#receiver.data(Buffer.from(view));
+    this.#receiver.data(view);
   }
 
   upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void {
@@ -197,6 +191,16 @@ export class Http1Stream implements UpstreamStream, Turn {
     this.cancel();
     this.#receiver.abort(error);
   }
+}
+
+/** RFC 9112, section 7.1. */
+function asChunk(bytes: Buffer): Buffer {
+  const size = `${bytes.length.toString(16)}\r\n`;
+  const chunk = Buffer.allocUnsafe(size.length + bytes.length + 2);
+  const at = chunk.latin1Write(size, 0, size.length);
+  bytes.copy(chunk, at);
+  chunk.latin1Write("\r\n", at + bytes.length, 2);
+  return chunk;
 }
 
 function uncork(socket: Socket): void {
