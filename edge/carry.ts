@@ -117,6 +117,7 @@ function workerHeaders({ exchange, caller }: Passenger, trustedHops: number): He
   if (memo !== undefined) {
     memo.caller = caller;
     memo.toWorker = headers;
+    memo.toWorkerText = undefined;
   }
   return headers;
 }

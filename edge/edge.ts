@@ -14,7 +14,6 @@ import { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import type { Address } from "./parse.ts";
-import type { Forward } from "./proxy/forward.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { forwardHttp } from "./proxy/http.ts";
 import type { Tunnel } from "./proxy/tunnel.ts";
@@ -118,11 +117,16 @@ export function createEdge(config: Config, log: Log): Edge {
   const deps: HandleDeps = {
     authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
     carry: {
-      http: createCarry(http, settling(forwardHttp), options),
+      http: createCarry(http, forwardHttp, options),
       grpc: createCarry(grpc, forwardGrpc, options),
       websocket: createCarry(
         ws,
-        settling((forward) => forwardWebSocket(forward, { tunnels, handshakeMs, opened })),
+        (forward) => {
+          forwardWebSocket(forward, { tunnels, handshakeMs, opened }).then(
+            () => forward.done(undefined),
+            (thrown: unknown) => forward.done(toEdgeError(thrown)),
+          );
+        },
         options,
       ),
     },
@@ -174,16 +178,6 @@ export function createEdge(config: Config, log: Log): Edge {
     counts: () => metrics.exceeded,
     drain,
     destroy,
-  };
-}
-
-/** A forwarder that answers with a promise, as one that calls back. */
-function settling<C>(forward: (forward: Forward<C>) => Promise<void>): (forward: Forward<C>) => void {
-  return (given) => {
-    forward(given).then(
-      () => given.done(undefined),
-      (thrown: unknown) => given.done(toEdgeError(thrown)),
-    );
   };
 }
 

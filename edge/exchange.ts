@@ -24,6 +24,8 @@ export class HeadMemo {
   toWorker: HeaderList | undefined;
   /** The pseudo-header fields a gRPC worker gets. */
   pseudo: HeaderList | undefined;
+  /** The request's head as an HTTP/1.1 worker gets it, from `toWorker`. */
+  toWorkerText: string | undefined;
 }
 
 /** What a client asked, whatever carried it. Pseudo-header fields and `host` are lifted out of `headers`. */

@@ -2,10 +2,10 @@
 const SIZE = 16;
 
 /**
- * Remembers what a function made of the objects it was last given, told by identity. The HTTP/2 engine hands out the same list
- * for the same header block, so a worker's replies are a few lists again and again.
+ * Remembers what a function made of the objects it was last given, told by identity, and of strings. Decoders hand out the
+ * same list for the same header block, so a worker's replies are a few lists again and again.
  */
-export class Recall<K extends object, V> {
+export class Recall<K, V> {
   readonly #make: (key: K) => V;
   readonly #keys: K[] = [];
   readonly #values: V[] = [];

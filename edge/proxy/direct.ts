@@ -7,11 +7,9 @@ import type { Forward } from "./forward.ts";
 import { workerRequest } from "./http-request.ts";
 import { endReply, respond } from "./reply.ts";
 
-/** Carries a request to an HTTP/1.1 worker, with nothing in between. Resolves when the reply is complete, rejects with an EdgeError. */
-export function forwardDirect(forward: Forward<Http1Upstream>): Promise<void> {
-  const call = new DirectCall(forward);
-  call.open();
-  return call.done;
+/** Carries a request to an HTTP/1.1 worker, with nothing in between; done when the reply is complete. */
+export function forwardDirect(forward: Forward<Http1Upstream>): void {
+  new DirectCall(forward).open();
 }
 
 /** The request's body on its way to the worker. */
@@ -39,16 +37,12 @@ class ClientBody implements BodyReceiver {
 
 /** One request under way, as the worker's reply sees it. */
 class DirectCall implements WorkerReceiver {
-  readonly done: Promise<void>;
-
   readonly #forward: Forward<Http1Upstream>;
-  readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>();
   #stream: Http1Stream | undefined;
   #over = false;
 
   constructor(forward: Forward<Http1Upstream>) {
     this.#forward = forward;
-    this.done = this.#settle.promise;
   }
 
   /** Sends the request. Throws `bad_request` for one that cannot be sent. */
@@ -96,13 +90,13 @@ class DirectCall implements WorkerReceiver {
 
   #finish(): void {
     this.#over = true;
-    this.#settle.resolve();
+    this.#forward.done(undefined);
   }
 
   #fail(error: EdgeError): void {
     if (this.#over) return;
     this.#over = true;
     this.#stream?.cancel();
-    this.#settle.reject(error);
+    this.#forward.done(error);
   }
 }

@@ -11,16 +11,17 @@ import { ReplyStandIn, RequestStandIn } from "./stand-ins.ts";
 /** The clients' HTTP versions whose requests http2-proxy carries; the others go straight to the worker. */
 const CARRIED: ReadonlySet<string> = new Set(["1.0", "1.1"]);
 
-/** Carries a request to an HTTP/1.1 worker. Resolves when the reply is complete, rejects with an EdgeError. */
-export async function forwardHttp(forward: Forward<Http1Upstream>): Promise<void> {
+/** Carries a request to an HTTP/1.1 worker; done when the reply is complete. */
+export function forwardHttp(forward: Forward<Http1Upstream>): void {
   if (forward.exchange.gone) throw new EdgeError("client_gone");
-  return CARRIED.has(forward.exchange.head.version) ? forwardCarried(forward) : forwardDirect(forward);
+  if (CARRIED.has(forward.exchange.head.version)) forwardCarried(forward);
+  else forwardDirect(forward);
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 /** Carries a request by http2-proxy. */
-async function forwardCarried(forward: Forward<Http1Upstream>): Promise<void> {
+function forwardCarried(forward: Forward<Http1Upstream>): void {
   const { exchange, headers } = forward;
   const request = new RequestStandIn(exchange, exchange.head.method, NO_HEADERS);
   const reply = new ReplyStandIn();
@@ -40,7 +41,8 @@ async function forwardCarried(forward: Forward<Http1Upstream>): Promise<void> {
     onReq: () => call.request,
     onRes: (_request, _reply, answer) => call.respond(answer as WorkerReplyStandIn),
   });
-  await carried.catch((thrown: unknown) => {
-    throw fromUpstream(thrown);
-  });
+  carried.then(
+    () => forward.done(undefined),
+    (thrown: unknown) => forward.done(fromUpstream(thrown)),
+  );
 }

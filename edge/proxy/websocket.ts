@@ -5,6 +5,7 @@ import { EdgeError, fromUpstream } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
 import { find, findAll, listMembers, toClient, withoutFields } from "../headers.ts";
 import { webSocketAccept } from "../http1/upgrade.ts";
+import { requestHead } from "../upstream/http1/request-head.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import type { Forward } from "./forward.ts";
@@ -43,8 +44,7 @@ export async function forwardWebSocket(
     forward,
     {
       method: "GET",
-      path: exchange.head.path,
-      headers: handshakeHeaders(forward, key, offered),
+      text: requestHead("GET", exchange.head.path, handshakeHeaders(forward, key, offered)),
       body: "none",
       upgrade: true,
       repeatable: true,

@@ -1,13 +1,13 @@
 import type { EdgeError } from "../../edge/errors.ts";
 import type { HeaderList } from "../../edge/exchange.ts";
 import { address } from "../../edge/parse.ts";
+import { requestHead } from "../../edge/upstream/http1/request-head.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../../edge/upstream/http1/stream.ts";
 import { Http1Upstream } from "../../edge/upstream/http1/upstream.ts";
 
 export const GET: WorkerRequest = {
   method: "GET",
-  path: "/",
-  headers: ["host", "a"],
+  text: requestHead("GET", "/", ["host", "a"]),
   body: "none",
   upgrade: false,
   repeatable: true,
@@ -16,7 +16,7 @@ export const GET: WorkerRequest = {
 export const POST: WorkerRequest = {
   ...GET,
   method: "POST",
-  headers: ["host", "a", "transfer-encoding", "chunked"],
+  text: requestHead("POST", "/", ["host", "a", "transfer-encoding", "chunked"]),
   body: "chunked",
   repeatable: false,
 };

@@ -1,3 +1,5 @@
+import type { HeaderList } from "../../exchange.ts";
+import { Recall } from "../../recall.ts";
 import { garbage } from "./garbage.ts";
 
 /** Different names that are remembered; workers use few, and one that invents names must not fill the memory. */
@@ -7,15 +9,23 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SPACE = 0x20;
 const TAB = 0x09;
 
-/** Reads field lines. Names that were seen before are not checked and lower-cased again. */
+/** A block of more characters is not remembered. */
+const MAX_REMEMBERED = 1024;
+
+/** Reads field lines. Names that were seen before are not checked and lower-cased again, and blocks that were seen lately are not read again. */
 export class FieldReader {
   readonly #names = new Map<string, string>();
+  readonly #lately = new Recall<string, HeaderList>((text) => this.#read(text));
 
   /**
    * The fields in `text`, a line with CRLF each. Names become lower-case, values lose the white space around
-   * them (RFC 9112, section 5). Throws `upstream_garbage`.
+   * them (RFC 9112, section 5). The same text may give the same list. Throws `upstream_garbage`.
    */
-  read(text: string): string[] {
+  read(text: string): HeaderList {
+    return text.length > MAX_REMEMBERED ? this.#read(text) : this.#lately.of(text);
+  }
+
+  #read(text: string): HeaderList {
     const fields: string[] = [];
     let start = 0;
     while (start < text.length) {

@@ -181,13 +181,13 @@ export class ReplyParser {
     }
   }
 
-  #onHead(headers: string[]): void {
+  #onHead(headers: HeaderList): void {
     if (this.#status === 101) this.#onUpgrade(headers);
     else if (this.#status < 200) this.#onInterim(headers);
     else this.#onFinal(headers);
   }
 
-  #onFinal(headers: string[]): void {
+  #onFinal(headers: HeaderList): void {
     const framing = replyFraming(this.#minorVersion, this.#status, headers, this.#asked?.method ?? "GET");
     this.#framing = framing;
     this.#left = framing.length;
@@ -196,13 +196,13 @@ export class ReplyParser {
   }
 
   /** RFC 9110, section 15.2: any number of them may come, and none has a body. */
-  #onInterim(headers: string[]): void {
+  #onInterim(headers: HeaderList): void {
     if (++this.#interim > MAX_INTERIM) throw garbage(`more than ${MAX_INTERIM} interim replies`);
     this.#events?.inform(this.#status, headers);
   }
 
   /** RFC 9110, section 7.8: only what was asked for may be switched to. */
-  #onUpgrade(headers: string[]): void {
+  #onUpgrade(headers: HeaderList): void {
     if (this.#asked?.upgrade !== true || this.#minorVersion === 0)
       throw garbage("a 101 that nobody asked for");
     this.upgradeHeaders = headers;

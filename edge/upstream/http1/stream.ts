@@ -5,17 +5,16 @@ import type { ReplyReceiver, UpstreamStream } from "../session.ts";
 import type { Connection, Turn, WorkerEnd } from "./connection.ts";
 import type { Asked } from "./framing.ts";
 import type { RequestBody } from "./request-head.ts";
-import { fieldLines, requestHead } from "./request-head.ts";
+import { fieldLines } from "./request-head.ts";
 
 /** Bytes of a reply that may be under way to the client before the worker is held back. */
 const HIGH_WATER = 128 * 1024;
 
 /** What a worker is asked. */
 export interface WorkerRequest extends Asked {
-  readonly path: string;
-  /** Complete: host, framing and all. */
-  readonly headers: HeaderList;
-  /** What `headers` say of the body. */
+  /** The head as it is sent (see requestHead). */
+  readonly text: string;
+  /** What the head says of the body. */
   readonly body: RequestBody;
   /** True when sending it twice does no harm: a safe method (RFC 9110, section 9.2.1) without a body. */
   readonly repeatable: boolean;
@@ -45,7 +44,6 @@ export class Http1Stream implements UpstreamStream, Turn {
   readonly #connections: Connections;
   readonly #request: WorkerRequest;
   readonly #receiver: WorkerReceiver;
-  readonly #head: string;
   #connection: Connection;
   #over = false;
   #repeated = false;
@@ -60,7 +58,6 @@ export class Http1Stream implements UpstreamStream, Turn {
     this.#connections = connections;
     this.#request = request;
     this.#receiver = receiver;
-    this.#head = requestHead(request.method, request.path, request.headers);
     this.#left = typeof request.body === "number" ? request.body : 0;
     const kept = request.upgrade ? undefined : connections.kept();
     this.#connection = kept ?? connections.connect(request.upgrade);
@@ -175,7 +172,7 @@ export class Http1Stream implements UpstreamStream, Turn {
       socket.cork();
       process.nextTick(uncork, socket);
     }
-    socket.write(this.#head, "latin1");
+    socket.write(this.#request.text, "latin1");
   }
 
   /** All that was written has left, or the connection is lost, and then nobody waits for the credit. */

@@ -35,7 +35,7 @@ export class Http1Upstream implements Owner, Connections {
 
   /**
    * Sends a request: at once on a kept connection, else as soon as a new one is there, which `receiver.connected` tells.
-   * The receiver hears nothing before this returns. Throws `bad_request` for a head that cannot be written safely.
+   * The receiver hears nothing before this returns.
    */
   open(request: WorkerRequest, receiver: WorkerReceiver): Http1Stream {
     return new Http1Stream(this, request, receiver);

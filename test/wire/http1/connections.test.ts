@@ -7,6 +7,8 @@ import { createServer } from "node:net";
 import { test } from "node:test";
 import { Asking, GET, POST, ask, upstreamTo } from "../../support/http1-client.ts";
 import type { WorkerEnd } from "../../../edge/upstream/http1/connection.ts";
+import { requestHead } from "../../../edge/upstream/http1/request-head.ts";
+import type { WorkerRequest } from "../../../edge/upstream/http1/stream.ts";
 import { rawWorker } from "../../support/workers.ts";
 
 const EMPTY = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -15,6 +17,10 @@ const ok = (text: string): string => `HTTP/1.1 200 OK\r\ncontent-length: ${text.
 /** How many requests without a body a connection has sent. */
 function count(text: string): number {
   return text.split("\r\n\r\n").length - 1;
+}
+
+function getting(path: string): WorkerRequest {
+  return { ...GET, text: requestHead("GET", path, ["host", "a"]) };
 }
 
 test("a connection is used again and again", async (t) => {
@@ -36,13 +42,13 @@ test("requests at the same time have a connection each, and the last one put bac
     if (path === "/c") socket.write(EMPTY);
   });
   const upstream = upstreamTo(t, worker);
-  const [first, second] = ["/a", "/b"].map((path) => new Asking(upstream, { ...GET, path }));
+  const [first, second] = ["/a", "/b"].map((path) => new Asking(upstream, getting(path)));
   await both.promise;
   sockets.get("/b")?.write(EMPTY);
   assert.equal(await second?.over, "end");
   sockets.get("/a")?.write(EMPTY);
   assert.equal(await first?.over, "end");
-  await ask(upstream, { ...GET, path: "/c" });
+  await ask(upstream, getting("/c"));
   assert.equal(sockets.get("/c"), sockets.get("/a"));
   assert.notEqual(sockets.get("/a"), sockets.get("/b"));
 });
@@ -286,7 +292,11 @@ test("head and body leave in one write, chunks and trailers as they should", asy
 });
 
 const counted = (length: number) =>
-  ({ ...POST, headers: ["host", "a", "content-length", String(length)], body: length }) as const;
+  ({
+    ...POST,
+    text: requestHead("POST", "/", ["host", "a", "content-length", String(length)]),
+    body: length,
+  }) as const;
 
 test("a body that is longer than its content-length is not sent on", async (t) => {
   let text = "";
@@ -424,7 +434,11 @@ test("closing the client ends what is under way", async (t) => {
   assert.equal(await asking.over, "upstream_reset");
 });
 
-const UPGRADE = { ...GET, upgrade: true, headers: ["host", "a", "connection", "Upgrade", "upgrade", "x"] };
+const UPGRADE = {
+  ...GET,
+  upgrade: true,
+  text: requestHead("GET", "/", ["host", "a", "connection", "Upgrade", "upgrade", "x"]),
+};
 const SWITCHED = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n";
 
 test("an upgrade hands over the connection and what has come behind the head", async (t) => {
