@@ -62,18 +62,19 @@ export class Connection {
   readonly streams = new StreamTable<Stream>();
   readonly socket: Socket;
   readonly windows = new SendWindows();
+  /** What leaves, and in which frames; the rules are its callers'. */
+  readonly writer: FrameWriter;
   readonly abortedBy: (code: number) => EdgeError;
 
   readonly #options: ConnectionOptions;
   readonly #reader: FrameReader;
   readonly #blocks: HeaderBlocks;
   readonly #encoder: Encoder;
-  readonly #writer: FrameWriter;
   readonly #counts: Counts;
   readonly #window: ReceiveWindow;
   readonly #goodbye = new Goodbye();
   readonly #watch: Watch;
-  readonly #mayWrite = (): boolean => !this.#writer.isFull;
+  readonly #mayWrite = (): boolean => !this.writer.isFull;
   #settled = false;
   #maxStreamsOut = LARGEST_WINDOW;
   /** The highest stream id that the peer opened, or that we did. */
@@ -91,7 +92,7 @@ export class Connection {
     this.#blocks = new HeaderBlocks(TABLE_BYTES, maxHeadBytes, limits.continuations, this.#counts);
     this.#window = new ReceiveWindow(options.connectionWindow);
     this.#encoder = new Encoder({ maxTableBytes: TABLE_BYTES, huffman: role === "server" });
-    this.#writer = new FrameWriter(socket, this.#encoder, () => this.#pump());
+    this.writer = new FrameWriter(socket, this.#encoder, () => this.#pump());
     this.#watch = new Watch(this, limits);
     socket.on("drain", () => {
       this.#watch.drained();
@@ -139,15 +140,15 @@ export class Connection {
 
   /** Asks the peer for a sign of life. */
   ping(): void {
-    this.#writer.ping(Buffer.alloc(8), false);
+    this.writer.ping(Buffer.alloc(8), false);
   }
 
   /** A connection error: GOAWAY says what it was, then the end (RFC 9113, section 5.4.1). */
   fail(code: ErrorCode, debug: string, limit?: LimitName): void {
     if (this.#dead) return;
     if (limit !== undefined) this.#options.exceeded(limit);
-    this.#writer.goaway(this.#lastIn, code, debug);
-    this.#writer.flush();
+    this.writer.goaway(this.#lastIn, code, debug);
+    this.writer.flush();
     this.#dead = true;
     this.socket.destroySoon();
     this.#abandon();
@@ -162,7 +163,7 @@ export class Connection {
   /** Takes no further streams; ends with the last one. */
   drain(): void {
     if (this.#goodbye.isSaid || this.#dead) return;
-    this.#goodbye.say(this.#writer);
+    this.#goodbye.say(this.writer);
     this.#endIfDone();
   }
 
@@ -182,34 +183,12 @@ export class Connection {
 
   // === sending
 
-  sendHeaders(
-    id: number,
-    pseudo: HeaderList,
-    fields: HeaderList,
-    end: boolean,
-    neverIndexed: readonly string[],
-  ): void {
-    this.#writer.headers(id, pseudo, fields, end, neverIndexed);
-  }
-
   /** Sends what may be sent of a chunk from `at` on, a frame at most; answers how many bytes that was. */
   sendData(stream: Stream, chunk: Buffer, at: number): number {
-    if (this.#writer.isFull) return 0;
-    const bytes = this.#writer.data(stream.id, chunk, at, this.windows.room(stream));
+    if (this.writer.isFull) return 0;
+    const bytes = this.writer.data(stream.id, chunk, at, this.windows.room(stream));
     this.windows.take(stream, bytes);
     return bytes;
-  }
-
-  sendEnd(stream: Stream, trailers: HeaderList): void {
-    this.#writer.end(stream.id, trailers);
-  }
-
-  sendReset(id: number, code: ErrorCode): void {
-    this.#writer.reset(id, code);
-  }
-
-  sendWindowUpdate(id: number, bytes: number): void {
-    this.#writer.windowUpdate(id, bytes);
   }
 
   #sendSettings(): void {
@@ -220,8 +199,8 @@ export class Connection {
       role === "server" ? [SETTING.MAX_CONCURRENT_STREAMS, maxStreams] : [SETTING.ENABLE_PUSH, 0],
     ];
     if (role === "server" && connectProtocol) settings.push([SETTING.ENABLE_CONNECT_PROTOCOL, 1]);
-    this.#writer.settings(settings);
-    this.#writer.windowUpdate(0, connectionWindow - DEFAULT_WINDOW);
+    this.writer.settings(settings);
+    this.writer.windowUpdate(0, connectionWindow - DEFAULT_WINDOW);
   }
 
   #pump(): void {
@@ -276,7 +255,7 @@ export class Connection {
     if (limit !== undefined) this.#options.exceeded(limit);
     this.#spendReset();
     const stream = this.streams.get(id);
-    if (stream === undefined) this.sendReset(id, code);
+    if (stream === undefined) this.writer.reset(id, code);
     else this.#resetBy(stream, code);
   }
 
@@ -305,7 +284,7 @@ export class Connection {
       throw new ConnectionError("FLOW_CONTROL_ERROR", "more DATA than the connection's window");
     }
     const told = this.#window.give(bytes);
-    if (told > 0) this.#writer.windowUpdate(0, told);
+    if (told > 0) this.writer.windowUpdate(0, told);
   }
 
   #onBlock(block: HeaderBlock | undefined): void {
@@ -364,7 +343,7 @@ export class Connection {
     if (settings.maxStreams !== undefined) this.#maxStreamsOut = settings.maxStreams;
     if (settings.windowBytes !== undefined)
       this.windows.applyInitial(settings.windowBytes, this.streams.all());
-    this.#writer.settingsAck();
+    this.writer.settingsAck();
     if (!this.#settled) this.#onFirstSettings();
     this.#pump();
   }
@@ -379,11 +358,11 @@ export class Connection {
     if (stream !== 0) throw new ConnectionError("PROTOCOL_ERROR", "PING on a stream");
     if (end - start !== 8) throw new ConnectionError("FRAME_SIZE_ERROR", "PING must have 8 bytes");
     if ((flags & FLAG.ACK) !== 0) {
-      if (this.#goodbye.tell(this.#writer, this.#lastIn)) this.#endIfDone();
+      if (this.#goodbye.tell(this.writer, this.#lastIn)) this.#endIfDone();
       return;
     }
     this.#counts.spend("answers");
-    this.#writer.ping(bytes.subarray(start, end), true);
+    this.writer.ping(bytes.subarray(start, end), true);
   }
 
   #onGoaway(bytes: Buffer, { stream, start, end }: Frame): void {
@@ -442,14 +421,14 @@ export class Connection {
 
   /** We reset a stream because of what its peer did: its receiver must hear of it. */
   #resetBy(stream: Stream, code: ErrorCode): void {
-    this.sendReset(stream.id, code);
+    this.writer.reset(stream.id, code);
     stream.onReset(CODE[code]);
   }
 
   #endIfDone(): void {
     if (!this.#goodbye.isComing || this.streams.size > 0 || this.#dead) return;
     this.#dead = true;
-    this.#writer.flush();
+    this.writer.flush();
     this.socket.end();
   }
 

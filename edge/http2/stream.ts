@@ -98,7 +98,7 @@ export class Stream implements Incoming, Outgoing {
   consume(bytes: number): void {
     if (bytes === 0 || this.remoteEnded || this.isClosed) return;
     const told = this.window.give(bytes);
-    if (told > 0) this.#connection.sendWindowUpdate(this.id, told);
+    if (told > 0) this.#connection.writer.windowUpdate(this.id, told);
   }
 
   /** Throws away what the peer still sends. */
@@ -116,7 +116,7 @@ export class Stream implements Incoming, Outgoing {
     neverIndexed: readonly string[] = EMPTY,
   ): void {
     if (this.isClosed || this.localEnded) return;
-    this.#connection.sendHeaders(this.id, pseudo, fields, end, neverIndexed);
+    this.#connection.writer.headers(this.id, pseudo, fields, end, neverIndexed);
     if (end) this.#endLocal();
   }
 
@@ -141,7 +141,7 @@ export class Stream implements Incoming, Outgoing {
   /** Resets the stream; nothing more goes out on it, and what still comes is ignored. */
   reset(code: ErrorCode): void {
     if (this.isClosed) return;
-    this.#connection.sendReset(this.id, code);
+    this.#connection.writer.reset(this.id, code);
     this.#close();
   }
 
@@ -220,7 +220,7 @@ export class Stream implements Incoming, Outgoing {
   /** Everything before has been sent: only DATA waits for windows, trailers do not (RFC 9113, section 5.2.1). */
   #sendEnd(trailers: HeaderList): void {
     if (this.localEnded || this.isClosed) return;
-    this.#connection.sendEnd(this, trailers);
+    this.#connection.writer.end(this.id, trailers);
     this.#endLocal();
   }
 
