@@ -411,3 +411,12 @@ test("a graceful end has two steps: GOAWAY for all there could be, and the last 
   await client.until(/GOAWAY_LAST 1$/);
   await drained;
 });
+
+test("a connection that does nothing is ended, gracefully", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_IDLE_MS: "1000" });
+  const client = new FrameClient(t, port);
+  client.open(headers(1, "GET", "/"));
+  await client.until(/ 1.*END_STREAM/);
+  assert.equal(await client.ended, "GOAWAY 0");
+});
