@@ -59,6 +59,7 @@ export const SETTINGS = {
   adminPort:       optional("ADMIN_PORT", integer(0, 65_535), "Loopback port of `/livez`, `/readyz` and `/upstreams`; 0 is none. Without it: 9090, or 9091 when `PORT` is 9090."),
   drainSeconds:    given("DRAIN_SECONDS", integer(0, 3600), "8", "What a SIGTERM leaves to running requests and tunnels. Cloud Run kills after 10."),
   webSocketOverH2: given("WEBSOCKET_OVER_HTTP2", onOff, "on", "Advertise RFC 8441 extended CONNECT."),
+  http1Carrier:    given("HTTP1_CARRIER", oneOf("http2-proxy", "direct"), "http2-proxy", "How requests that come over HTTP/1.1 get to their worker: by http2-proxy, or straight, which costs less."),
   trustedHops:     optional("TRUSTED_HOPS", integer(0, 10), "Proxies in front of the edge whose `x-forwarded-*` count. Without it: 1 on Cloud Run, else 0."),
   headBytes:       given("LIMIT_HEAD_BYTES", integer(4096, 1_048_576), "65536", "Bytes of a request head; over it 431."),
   headMs:          given("LIMIT_HEAD_MS", integer(100, 60_000), "10000", "Milliseconds a client has to send a request head, counted from the first byte."),

@@ -15,7 +15,7 @@ import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
-import { forwardHttp } from "./proxy/http.ts";
+import { createForwardHttp } from "./proxy/http.ts";
 import type { Tunnel } from "./proxy/tunnel.ts";
 import { forwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
@@ -117,7 +117,7 @@ export function createEdge(config: Config, log: Log): Edge {
   const deps: HandleDeps = {
     authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
     carry: {
-      http: createCarry(http, forwardHttp, options),
+      http: createCarry(http, createForwardHttp(config.http1Carrier), options),
       grpc: createCarry(grpc, forwardGrpc, options),
       websocket: createCarry(
         ws,

@@ -8,14 +8,17 @@ import { workerRequest } from "./http-request.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
 import { ReplyStandIn, RequestStandIn } from "./stand-ins.ts";
 
-/** The clients' HTTP versions whose requests http2-proxy carries; the others go straight to the worker. */
-const CARRIED: ReadonlySet<string> = new Set(["1.0", "1.1"]);
+/** How requests that came over HTTP/1.1 get to their worker. Those that came over HTTP/2 go straight there. */
+export type Http1Carrier = "http2-proxy" | "direct";
 
-/** Carries a request to an HTTP/1.1 worker; done when the reply is complete. */
-export function forwardHttp(forward: Forward<Http1Upstream>): void {
-  if (forward.exchange.gone) throw new EdgeError("client_gone");
-  if (CARRIED.has(forward.exchange.head.version)) forwardCarried(forward);
-  else forwardDirect(forward);
+/** What carries a request to an HTTP/1.1 worker; done when the reply is complete. */
+export function createForwardHttp(carrier: Http1Carrier): (forward: Forward<Http1Upstream>) => void {
+  return (forward) => {
+    const { exchange } = forward;
+    if (exchange.gone) throw new EdgeError("client_gone");
+    if (carrier === "direct" || exchange.head.version === "2") forwardDirect(forward);
+    else forwardCarried(forward);
+  };
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = {};

@@ -3,7 +3,7 @@ import { caddy } from "./contenders/caddy.ts";
 import { haproxy } from "./contenders/haproxy.ts";
 import { nghttpx } from "./contenders/nghttpx.ts";
 import { nginx } from "./contenders/nginx.ts";
-import { oneport, oneportAuth, oneportToken } from "./contenders/oneport.ts";
+import { oneport, oneportAuth, oneportDirect, oneportToken } from "./contenders/oneport.ts";
 
 /** No proxy at all: what the workers and the load generator can do. The HTTP worker has no HTTP/2. */
 const direct: Contender = {
@@ -23,6 +23,7 @@ const direct: Contender = {
 export const CONTENDERS: readonly Contender[] = [
   direct,
   oneport,
+  oneportDirect,
   oneportToken,
   oneportAuth,
   nginx,

@@ -10,6 +10,19 @@ export const oneport: Contender = {
   prepare: (site) => launch(site, {}, {}),
 };
 
+/** What http2-proxy costs is the difference to this one. */
+export const oneportDirect: Contender = {
+  name: "oneport-direct",
+  doc: "the edge with HTTP1_CARRIER=direct: HTTP/1.1 without http2-proxy",
+  peer: undefined,
+  guarded: false,
+  sendsToken: false,
+  prepare: async (site) => {
+    const { ports, ...rest } = await launch(site, { HTTP1_CARRIER: "direct" }, {});
+    return { ...rest, ports: ports.h1 === undefined ? {} : { h1: ports.h1 } };
+  },
+};
+
 /** Carries what oneport-auth carries: what the two differ by is the price of verification alone. */
 export const oneportToken: Contender = {
   name: "oneport-token",
@@ -47,7 +60,7 @@ function tokenOf({ issuer }: Site): Record<string, string> {
 
 async function launch(
   { backends }: Site,
-  auth: Record<string, string>,
+  settings: Record<string, string>,
   headers: Record<string, string>,
 ): Promise<Launch> {
   const [port = 0] = await freePorts(1);
@@ -59,7 +72,7 @@ async function launch(
     HTTP_UPSTREAMS: `http://127.0.0.1:${backends.http}`,
     GRPC_UPSTREAMS: `h2c://127.0.0.1:${backends.grpc}`,
     WS_UPSTREAMS: `http://127.0.0.1:${backends.ws}`,
-    ...auth,
+    ...settings,
   };
   const main = new URL("../../../edge/main.ts", import.meta.url).pathname;
   return {
