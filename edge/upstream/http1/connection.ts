@@ -16,6 +16,8 @@ export interface Turn extends ReplyEvents {
   upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void;
   /** Nothing more comes. `stale` is true when the worker had given up the connection before it saw the request. */
   lost(error: EdgeError, stale: boolean): void;
+  /** What was written has left. */
+  drained(): void;
   /** True once nothing more of the request will be sent. */
   readonly isSent: boolean;
 }
@@ -61,6 +63,7 @@ export class Connection {
     this.#owner = owner;
     this.#parser = new ReplyParser(headBytes, fields);
     socket.once("connect", () => this.#turn?.connected());
+    socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
@@ -119,6 +122,7 @@ export class Connection {
   #handOver(turn: Turn, rest: Buffer): void {
     this.#turn = undefined;
     this.#forget();
+    this.#socket.off("drain", this.#onDrain);
     this.#socket.off("end", this.#onEnd);
     this.#socket.off("error", this.#onError);
     this.#socket.off("close", this.#onClose);
@@ -127,6 +131,8 @@ export class Connection {
     };
     turn.upgraded(this.#parser.upgradeHeaders, { socket: this.#socket, receive }, rest);
   }
+
+  readonly #onDrain = (): void => this.#turn?.drained();
 
   readonly #onEnd = (): void => {
     const turn = this.#turn;

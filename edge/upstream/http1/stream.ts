@@ -49,7 +49,7 @@ export class Http1Stream implements UpstreamStream, Turn {
   #repeated = false;
   /** Bytes of the reply that have not left the edge. */
   #underWay = 0;
-  /** Bytes of the request that the socket has not let go. */
+  /** Bytes of the request that wait for the worker to read. */
   #unsent = 0;
   /** Bytes that the request's content-length still promises. */
   #left: number;
@@ -68,14 +68,13 @@ export class Http1Stream implements UpstreamStream, Turn {
   write(chunk: Buffer): void {
     if (this.#over || this.isSent || chunk.length === 0) return;
     const { socket } = this.#connection;
-    this.#unsent += chunk.length;
-    if (this.#request.body === "chunked") return void socket.write(asChunk(chunk), this.#onWritten);
+    if (this.#request.body === "chunked") return this.#give(chunk.length, socket.write(asChunk(chunk)));
     this.#left -= chunk.length;
     // What is beyond the length would be the next request on this connection.
     if (this.#left < 0)
       return this.#fail(new EdgeError("bad_request", "more body than the content-length says"));
     // A copy, as in asChunk: the chunk's memory is its sender's again.
-    socket.write(Buffer.from(chunk), this.#onWritten);
+    this.#give(chunk.length, socket.write(Buffer.from(chunk)));
   }
 
   end(trailers: HeaderList): void {
@@ -175,14 +174,18 @@ export class Http1Stream implements UpstreamStream, Turn {
     socket.write(this.#request.text, "latin1");
   }
 
-  /** All that was written has left, or the connection is lost, and then nobody waits for the credit. */
-  readonly #onWritten = (error?: Error | null): void => {
-    if (this.#over || (error !== null && error !== undefined)) return;
-    if (this.#connection.socket.writableLength > 0) return;
+  /** The worker has read what it was behind with. */
+  drained(): void {
     const bytes = this.#unsent;
     this.#unsent = 0;
-    if (bytes > 0) this.onSent(bytes);
-  };
+    if (bytes > 0 && !this.#over) this.onSent(bytes);
+  }
+
+  /** Gives credit for bytes that the socket has taken; once it is full, when it has drained. */
+  #give(bytes: number, mayGoOn: boolean): void {
+    if (mayGoOn) this.onSent(bytes);
+    else this.#unsent += bytes;
+  }
 
   #fail(error: EdgeError): void {
     this.cancel();
