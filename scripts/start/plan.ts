@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Config, Environment } from "../../edge/config.ts";
 import { ConfigError } from "../../edge/config.ts";
 import { SettingError, integer } from "../../edge/parse.ts";
+import { EDGE_FLAGS } from "./flags.ts";
 
 /** One process to start. */
 export interface Planned {
@@ -72,7 +73,7 @@ export async function planProcesses(
   const edge: Planned = {
     name: "edge",
     role: "edge",
-    run: { file: process.execPath, args: [file("edge/main.ts")] },
+    run: { file: process.execPath, args: [...EDGE_FLAGS, file("edge/main.ts")] },
     env: { ...upstreams, LOG_FORMAT: logFormat },
   };
   return { plan: [edge, ...workers], config };

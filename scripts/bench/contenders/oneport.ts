@@ -1,4 +1,5 @@
 import type { Contender, Launch, Site } from "../contender.ts";
+import { EDGE_FLAGS } from "../../start/flags.ts";
 import { freePorts } from "../ports.ts";
 
 export const oneport: Contender = {
@@ -76,7 +77,7 @@ async function launch(
   };
   const main = new URL("../../../edge/main.ts", import.meta.url).pathname;
   return {
-    program: { file: process.execPath, args: [main], env },
+    program: { file: process.execPath, args: [...EDGE_FLAGS, main], env },
     ports: { grpc: port, h2c: port, h1: port, ws: port, "ws-h2": port },
     headers,
   };
