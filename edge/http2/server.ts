@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import { EdgeError } from "../errors.ts";
 import type { Handler, ProtocolServer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
+import { readDirectly } from "../read-directly.ts";
 import { Connection } from "./connection.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { checkHead, readHead } from "./head.ts";
@@ -102,6 +103,7 @@ function afterPreface(socket: Socket, receive: (bytes: Buffer) => void): void {
       return;
     }
     left -= part.length;
+    if (left === 0) readDirectly(socket, receive);
     if (bytes.length > part.length) receive(bytes.subarray(part.length));
   });
 }
