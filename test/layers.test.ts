@@ -23,6 +23,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["lean.ts", 0],
   ["listen.ts", 1],
   ["within.ts", 1],
+  ["message/", 1],
   ["route.ts", 2],
   ["explain.ts", 2],
   ["lifecycle.ts", 2],
@@ -90,13 +91,19 @@ for (const [module, allowed] of ONLY) {
   });
 }
 
-test("what reads replies and writes request heads does no I/O", () => {
-  const pure = ["chunked", "field-block", "fields", "framing", "garbage", "reply-parser", "request-head"];
-  const users = pure.filter((name) =>
-    imports(`upstream/http1/${name}.ts`).some((from) => from.startsWith("node:")),
-  );
-  assert.deepEqual(users, []);
-});
+const PURE: readonly (readonly [folder: string, names: readonly string[]])[] = [
+  ["message", ["chunked", "faults", "field-block", "fields"]],
+  ["upstream/http1", ["framing", "garbage", "reply-parser", "request-head"]],
+];
+
+for (const [folder, names] of PURE) {
+  test(`what reads messages and writes heads in ${folder}/ does no I/O`, () => {
+    const users = names.filter((name) =>
+      imports(`${folder}/${name}.ts`).some((from) => from.startsWith("node:")),
+    );
+    assert.deepEqual(users, []);
+  });
+}
 
 test("only errors.ts knows Node's error codes", () => {
   const users = files.filter((file) =>

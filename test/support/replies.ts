@@ -1,5 +1,6 @@
 import { EdgeError } from "../../edge/errors.ts";
-import { FieldReader } from "../../edge/upstream/http1/fields.ts";
+import { FieldReader } from "../../edge/message/fields.ts";
+import { WORKER_FAULTS } from "../../edge/upstream/http1/garbage.ts";
 import { ReplyParser } from "../../edge/upstream/http1/reply-parser.ts";
 
 /** Bytes that a head may have in these tests. */
@@ -13,7 +14,7 @@ export function transcript(
 ): string[] {
   const lines: string[] = [];
   let body = "";
-  const parser = new ReplyParser(HEAD_BYTES, new FieldReader());
+  const parser = new ReplyParser(HEAD_BYTES, new FieldReader(WORKER_FAULTS));
   const events = {
     inform: (status: number, headers: readonly string[]) => void lines.push(`${status} ${headers.join("|")}`),
     head: (status: number, headers: readonly string[], end: boolean) =>

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
-import type { FieldReader } from "./fields.ts";
+import type { FieldReader } from "../../message/fields.ts";
 import type { Asked } from "./framing.ts";
 import type { ReplyEvents } from "./reply-parser.ts";
 import { ReplyParser } from "./reply-parser.ts";

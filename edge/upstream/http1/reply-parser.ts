@@ -1,11 +1,11 @@
 import type { HeaderList } from "../../exchange.ts";
 import { isFinalStatus } from "../../headers.ts";
-import { ChunkedBody } from "./chunked.ts";
-import { FieldBlock } from "./field-block.ts";
-import type { FieldReader } from "./fields.ts";
+import { ChunkedBody } from "../../message/chunked.ts";
+import { FieldBlock } from "../../message/field-block.ts";
+import type { FieldReader } from "../../message/fields.ts";
 import type { Asked, ReplyFraming } from "./framing.ts";
 import { replyFraming } from "./framing.ts";
-import { garbage } from "./garbage.ts";
+import { WORKER_FAULTS, garbage } from "./garbage.ts";
 
 /** What a parser tells of a reply. Its end is not told: `isDone` says so. */
 export interface ReplyEvents {
@@ -64,8 +64,8 @@ export class ReplyParser {
 
   /** `headBytes` is the bytes that a head may have; trailers may have as many. */
   constructor(headBytes: number, fields: FieldReader) {
-    this.#headBlock = new FieldBlock(headBytes, (line) => this.#onStatusLine(line));
-    this.#trailerBlock = new FieldBlock(headBytes);
+    this.#headBlock = new FieldBlock(headBytes, WORKER_FAULTS, (line) => this.#onStatusLine(line));
+    this.#trailerBlock = new FieldBlock(headBytes, WORKER_FAULTS);
     this.#fields = fields;
     this.#onChunk = (chunk) => this.#events?.data(chunk);
   }
@@ -161,7 +161,7 @@ export class ReplyParser {
   }
 
   #readChunks(bytes: Buffer, at: number): number {
-    const chunks = (this.#chunks ??= new ChunkedBody());
+    const chunks = (this.#chunks ??= new ChunkedBody(WORKER_FAULTS));
     const next = chunks.push(bytes, at, this.#onChunk);
     if (chunks.isOver) {
       this.#chunks = undefined;

@@ -1,9 +1,10 @@
 import type { OnReadOpts } from "node:net";
+import { FieldReader } from "../../message/fields.ts";
 import type { Address } from "../../parse.ts";
 import { connectTo } from "../connect.ts";
 import type { Owner } from "./connection.ts";
 import { Connection } from "./connection.ts";
-import { FieldReader } from "./fields.ts";
+import { WORKER_FAULTS } from "./garbage.ts";
 import { IdleConnections } from "./idle.ts";
 import type { Connections, WorkerReceiver, WorkerRequest } from "./stream.ts";
 import { Http1Stream } from "./stream.ts";
@@ -24,7 +25,7 @@ export class Http1Upstream implements Owner, Connections {
   readonly #options: Http1UpstreamOptions;
   readonly #idle = new IdleConnections();
   readonly #all = new Set<Connection>();
-  readonly #fields = new FieldReader();
+  readonly #fields = new FieldReader(WORKER_FAULTS);
   /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 

@@ -1,6 +1,7 @@
 // Workers' replies, each read whole and one byte at a time (RFC 9112).
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { numbers, pieces } from "../../support/random.ts";
 import { HEAD_BYTES, byteByByte, transcript, whole } from "../../support/replies.ts";
 
 type Case = readonly [why: string, text: string, want: readonly string[], asked?: object];
@@ -345,17 +346,6 @@ test("refuses interim replies without end", () => {
   ]);
 });
 
-/** A small generator of numbers that are the same in each run (mulberry32). */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 test("however a reply is bent and cut, it is read the same, and refused in no other way", () => {
   const next = numbers(9112);
   const sources = [...good, ...bad].map(([, text]) => text).filter((text) => text !== "");
@@ -381,16 +371,13 @@ test("however a reply is bent and cut, it is read the same, and refused in no ot
       const at = next(text.length + 1);
       text = text.slice(0, at) + bits[next(bits.length)]! + text.slice(at + next(3));
     }
-    const pieces = function* (bytes: Buffer): Generator<Buffer> {
-      for (let at = 0; at < bytes.length;) {
-        const end = Math.min(bytes.length, at + 1 + next(20));
-        yield bytes.subarray(at, end);
-        at = end;
-      }
-    };
     const asked = { method: next(4) === 0 ? "HEAD" : "GET", upgrade: next(2) === 0, thenEnd: next(2) === 0 };
     const want = transcript(text, whole, asked);
     assert.deepEqual(transcript(text, byteByByte, asked), want, JSON.stringify(text));
-    assert.deepEqual(transcript(text, pieces, asked), want, JSON.stringify(text));
+    assert.deepEqual(
+      transcript(text, (bytes) => pieces(bytes, next), asked),
+      want,
+      JSON.stringify(text),
+    );
   }
 });

@@ -1,4 +1,4 @@
-import { garbage } from "./garbage.ts";
+import type { Faults } from "./faults.ts";
 
 const TAB = 0x09;
 const LF = 0x0a;
@@ -11,12 +11,13 @@ const FIRST_BYTES = 1024;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * Gathers lines up to an empty one: a reply head, or trailers. Lines end in CRLF and nothing else (RFC 9112, section 2.2,
- * lets a recipient be lenient; two readers that are lenient in different ways is how replies are split), and hold no
+ * Gathers lines up to an empty one: a head, or trailers. Lines end in CRLF and nothing else (RFC 9112, section 2.2,
+ * lets a recipient be lenient; two readers that are lenient in different ways is how one message becomes two), and hold no
  * control characters but TAB (RFC 9110, section 5.5).
  */
 export class FieldBlock {
   readonly #limit: number;
+  readonly #faults: Faults;
   readonly #onFirstLine: ((line: string) => void) | undefined;
   /** What came in earlier pieces. */
   #kept: Buffer = NOTHING;
@@ -32,8 +33,9 @@ export class FieldBlock {
    * `limit` is the bytes a block may have, its empty line included. `onFirstLine` is for a line that is no field: it is
    * called as soon as that has come, and may throw.
    */
-  constructor(limit: number, onFirstLine?: (line: string) => void) {
+  constructor(limit: number, faults: Faults, onFirstLine?: (line: string) => void) {
     this.#limit = limit;
+    this.#faults = faults;
     this.#onFirstLine = onFirstLine;
   }
 
@@ -53,7 +55,7 @@ export class FieldBlock {
     const length = this.#scan(source, base, before + take);
     if (length === -1) {
       if (before + take === this.#limit)
-        throw garbage(`a head or trailers of more than ${this.#limit} bytes`);
+        throw this.#faults.tooLarge(`a head or trailers of more than ${this.#limit} bytes`);
       if (before === 0) this.#keep(bytes, at, take);
       return -1;
     }
@@ -70,10 +72,11 @@ export class FieldBlock {
     for (; i < length; i++) {
       const byte = bytes[base + i] ?? 0;
       if ((byte >= 0x20 && byte !== DEL) || byte === TAB) continue;
-      if (byte !== CR) throw garbage(byte === LF ? "a line that ends in a bare LF" : "a control character");
+      if (byte !== CR)
+        throw this.#faults.invalid(byte === LF ? "a line that ends in a bare LF" : "a control character");
       // What is behind the CR has not come yet: it is looked at again.
       if (i + 1 === length) break;
-      if (bytes[base + i + 1] !== LF) throw garbage("a bare CR");
+      if (bytes[base + i + 1] !== LF) throw this.#faults.invalid("a bare CR");
       if (lineStart === 0 && this.#onFirstLine !== undefined) {
         this.#onFirstLine(bytes.latin1Slice(base, base + i));
         this.#fieldsAt = i + 2;

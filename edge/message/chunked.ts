@@ -1,4 +1,4 @@
-import { garbage } from "./garbage.ts";
+import type { Faults } from "./faults.ts";
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -8,7 +8,7 @@ const SEMICOLON = 0x3b;
 /** Digits of a chunk size: what they say can be counted exactly. */
 const MAX_SIZE_DIGITS = 13;
 
-/** Bytes that all chunk extensions of a reply may have together; nobody reads them (RFC 9112, section 7.1.1). */
+/** Bytes that all chunk extensions of a body may have together; nobody reads them (RFC 9112, section 7.1.1). */
 const MAX_EXTENSION_BYTES = 16_384;
 
 /**
@@ -19,10 +19,15 @@ const MAX_EXTENSION_BYTES = 16_384;
  *                            └────▶ over
  */
 export class ChunkedBody {
+  readonly #faults: Faults;
   #state: "size" | "extension" | "size-lf" | "data" | "data-cr" | "data-lf" | "over" = "size";
   #size = 0;
   #digits = 0;
   #extensionBytes = 0;
+
+  constructor(faults: Faults) {
+    this.#faults = faults;
+  }
 
   /** True behind the last chunk's line. */
   get isOver(): boolean {
@@ -51,15 +56,15 @@ export class ChunkedBody {
       case "extension":
         return this.#takeExtension(byte);
       case "size-lf":
-        if (byte !== LF) throw garbage("a chunk size that does not end in CRLF");
+        if (byte !== LF) throw this.#faults.invalid("a chunk size that does not end in CRLF");
         this.#state = this.#size === 0 ? "over" : "data";
         return;
       case "data-cr":
-        if (byte !== CR) throw garbage("a chunk that is longer than its size");
+        if (byte !== CR) throw this.#faults.invalid("a chunk that is longer than its size");
         this.#state = "data-lf";
         return;
       default:
-        if (byte !== LF) throw garbage("a chunk that does not end in CRLF");
+        if (byte !== LF) throw this.#faults.invalid("a chunk that does not end in CRLF");
         this.#state = "size";
         this.#digits = 0;
     }
@@ -68,14 +73,15 @@ export class ChunkedBody {
   #takeSize(byte: number): void {
     const digit = hexDigit(byte);
     if (digit >= 0) {
-      if (++this.#digits > MAX_SIZE_DIGITS) throw garbage("a chunk size that is too large to count");
+      if (++this.#digits > MAX_SIZE_DIGITS)
+        throw this.#faults.invalid("a chunk size that is too large to count");
       this.#size = this.#size * 16 + digit;
       return;
     }
-    if (this.#digits === 0) throw garbage("a chunk without a size");
+    if (this.#digits === 0) throw this.#faults.invalid("a chunk without a size");
     if (byte === CR) this.#state = "size-lf";
     else if (byte === SEMICOLON) this.#state = "extension";
-    else throw garbage("a chunk size that is no hexadecimal number");
+    else throw this.#faults.invalid("a chunk size that is no hexadecimal number");
   }
 
   #takeExtension(byte: number): void {
@@ -84,8 +90,8 @@ export class ChunkedBody {
       return;
     }
     if ((byte < 0x20 && byte !== TAB) || byte === 0x7f)
-      throw garbage("a control character in a chunk extension");
-    if (++this.#extensionBytes > MAX_EXTENSION_BYTES) throw garbage("too many chunk extensions");
+      throw this.#faults.invalid("a control character in a chunk extension");
+    if (++this.#extensionBytes > MAX_EXTENSION_BYTES) throw this.#faults.invalid("too many chunk extensions");
   }
 }
 
