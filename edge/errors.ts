@@ -37,8 +37,10 @@ export const FAILURES = {
   forbidden:           row("client",   403,   7, "CANCEL",          1008, "this identity is not allowed"),
   method_not_allowed:  row("client",   405,  12, "CANCEL",          1008, "CONNECT is not served here, except for :protocol websocket"),
   head_timeout:        row("client",   408,   4, "CANCEL",          1008, "the request head took too long"),
+  expectation_failed:  row("client",   417,   3, "CANCEL",          1008, "100-continue is the only expectation that is met here"),
   head_too_large:      row("client",   431,   8, "CANCEL",          1009, "the request head is too large"),
   not_supported:       row("client",   501,  12, "CANCEL",          1003, "not supported"),
+  version_not_supported: row("client", 505,  12, "CANCEL",          1003, "HTTP/1.0 and HTTP/1.1 are served here, and HTTP/2 by prior knowledge"),
   client_gone:         row("client",   499,   1, "CANCEL",          1001, "the client went away"),
   keys_unavailable:    row("edge",     503,  14, "CANCEL",          1013, "tokens cannot be verified at the moment"),
   draining:            row("edge",     503,  14, "CANCEL",          1001, "the server is shutting down"),
@@ -86,15 +88,6 @@ export function fromUpstream(thrown: unknown): EdgeError {
   if (UNREACHABLE.has(code)) return new EdgeError("upstream_refused", undefined, thrown);
   if (code.startsWith("HPE_")) return new EdgeError("upstream_garbage", undefined, thrown);
   return new EdgeError("upstream_reset", undefined, thrown);
-}
-
-/** What Node's HTTP/1.1 parser says of a request it could not read, as one of our rows; undefined when the client just left. */
-export function fromClient(thrown: unknown): EdgeError | undefined {
-  const code = nodeCode(thrown);
-  if (code === "HPE_HEADER_OVERFLOW") return new EdgeError("head_too_large", undefined, thrown);
-  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return new EdgeError("head_timeout", undefined, thrown);
-  if (code.startsWith("HPE_")) return new EdgeError("bad_request", undefined, thrown);
-  return undefined;
 }
 
 /** What is thrown where nobody foresaw it: an error of ours passes, anything else is a bug and says nothing to the client. */

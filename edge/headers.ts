@@ -139,27 +139,6 @@ export function isFinalStatus(status: number): boolean {
   return status >= 200 && status <= 599;
 }
 
-/** Node's `rawHeaders` with lower-case names. */
-export function fromRaw(raw: readonly string[]): string[] {
-  const out: string[] = [];
-  for (let i = 0; i < raw.length; i += 2) out.push((raw[i] ?? "").toLowerCase(), raw[i + 1] ?? "");
-  return out;
-}
-
-/** As an object for the Node APIs that take no list: repeated fields become arrays. */
-export function toObject(headers: HeaderList): Record<string, string | string[]> {
-  const out: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] ?? "";
-    const value = headers[i + 1] ?? "";
-    const known = out[name];
-    if (known === undefined) out[name] = value;
-    else if (typeof known === "string") out[name] = [known, value];
-    else known.push(value);
-  }
-  return out;
-}
-
 /** The client's address and scheme: of the connection, or as the nearest trusted proxies in front of us reported them. */
 function origin(head: RequestHead, peer: Peer, trustedHops: number): { address: string; proto: string } {
   if (trustedHops === 0) return { address: peer.address, proto: "http" };

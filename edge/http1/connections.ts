@@ -1,82 +1,43 @@
-import type { Socket } from "node:net";
-import type { Peer } from "../exchange.ts";
-import { peerOf } from "../peer.ts";
+import type { Connection } from "./connection.ts";
 
-/** One HTTP/1.1 connection, and what is under way on it: Node tells neither. */
-export class Connection {
-  readonly peer: Peer;
-  /** True once nothing that still comes on it may be read as a request. */
-  isDoomed = false;
-
-  readonly #socket: Socket;
-  readonly #all: Connections;
-  /** Exchanges whose reply has not left yet. */
-  #active = 0;
-
-  constructor(socket: Socket, all: Connections) {
-    this.#socket = socket;
-    this.#all = all;
-    this.peer = peerOf(socket);
-  }
-
-  get isBusy(): boolean {
-    return this.#active > 0;
-  }
-
-  /** True when the reply that is being written is the last one. */
-  get isClosing(): boolean {
-    return this.isDoomed || this.#all.isDraining;
-  }
-
-  /** Counts an exchange in. */
-  enter(): void {
-    this.#active++;
-  }
-
-  /** An exchange's last byte has left. */
-  leave(): void {
-    this.#active--;
-    if (this.#active === 0 && this.isClosing) this.#socket.destroySoon();
-  }
-
-  /** Takes no further request, and closes when what is under way has been answered. */
-  doom(): void {
-    this.isDoomed = true;
-    if (this.#active === 0) this.#socket.destroySoon();
-  }
-}
-
-/** The HTTP/1.1 connections. */
+/** The HTTP/1.1 connections. An array, in which each knows its place: taking one out touches two, however many there are. */
 export class Connections {
   isDraining = false;
 
-  readonly #all = new Map<Socket, Connection>();
+  readonly #all: Connection[] = [];
   #emptied = (): void => {};
 
-  add(socket: Socket): void {
-    this.#all.set(socket, new Connection(socket, this));
-    socket.once("close", () => {
-      this.#all.delete(socket);
-      if (this.#all.size === 0) this.#emptied();
-    });
+  add(connection: Connection): void {
+    connection.place = this.#all.length;
+    this.#all.push(connection);
   }
 
-  /** Undefined once it is closed. */
-  of(socket: Socket): Connection | undefined {
-    return this.#all.get(socket);
+  /** The last one takes the place of the one that goes. */
+  remove(connection: Connection): void {
+    const last = this.#all.pop();
+    if (last !== undefined && last !== connection) {
+      last.place = connection.place;
+      this.#all[connection.place] = last;
+    }
+    if (this.#all.length === 0) this.#emptied();
+  }
+
+  /** `ms` milliseconds have passed. */
+  tick(ms: number): void {
+    for (const connection of Array.from(this.#all)) connection.tick(ms);
   }
 
   /** Closes what is idle, and the others as they become so. Resolves when none is left. */
   drain(): Promise<void> {
     this.isDraining = true;
-    for (const [socket, { isBusy }] of this.#all) if (!isBusy) socket.destroy();
-    if (this.#all.size === 0) return Promise.resolve();
+    for (const connection of Array.from(this.#all)) connection.drain();
+    if (this.#all.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#emptied = resolve;
     });
   }
 
   destroy(): void {
-    for (const socket of this.#all.keys()) socket.destroy();
+    for (const connection of Array.from(this.#all)) connection.destroy();
   }
 }

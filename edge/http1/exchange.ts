@@ -1,135 +1,123 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { STATUS_CODES } from "node:http";
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
-import { find, fromRaw, toObject, withoutFields } from "../headers.ts";
-import { ReadableSource, flushHead, writeTo } from "../node-streams.ts";
 import { httpRefusal } from "../refusal.ts";
-import type { Connection } from "./connections.ts";
+import type { Output } from "./output.ts";
+import type { ReplyBody } from "./reply-head.ts";
+import { fieldLines, interimHead, replyBody, replyHead } from "./reply-head.ts";
+import type { ClientRequest } from "./request-parser.ts";
+
+/** The connection that carries an exchange, as the exchange sees it. */
+export interface Carrier {
+  readonly peer: Peer;
+  readonly output: Output;
+  /** True when the edge is about to leave, and every reply the last one. */
+  readonly isDraining: boolean;
+  /** True when the request has been read to its end. */
+  readonly isRequestRead: boolean;
+  /** Somebody wants the body of the request. */
+  readBody(): void;
+  /** Stops reading, and goes on. */
+  hold(): void;
+  goOn(): void;
+  /** The reply is complete; `isLast` is true when the client was told that none follows. */
+  replied(isLast: boolean): void;
+  /** Ends the connection in the middle of a reply. */
+  cut(byReset: boolean): void;
+}
+
+/** Bytes of a request's body that may be under way to the worker before the client is held back. */
+const HIGH_WATER = 128 * 1024;
 
 const NO_TRAILERS: HeaderList = [];
+const nobody = (): void => {};
 
-/** Bytes up to which a whole body goes into one string with its head: one copy more, and one buffer less to write. */
-const SMALL_BODY_BYTES = 4096;
-
-/** An HTTP/1.1 or 1.0 request and its reply, over node:http. */
+/** An HTTP/1.1 or 1.0 request and its reply. */
 export class Http1Exchange implements Exchange {
   readonly head: RequestHead;
   readonly peer: Peer;
-  onSent: (bytes: number) => void = () => {};
+  onSent: (bytes: number) => void = nobody;
   status: number | undefined;
   gone = false;
   bytesOut = 0;
   place = -1;
-  onClosed: (exchange: Exchange) => void = () => {};
+  onClosed: (exchange: Exchange) => void = nobody;
+  /** True once the reply is complete, or was cut. */
+  isOver = false;
 
-  readonly #req: IncomingMessage;
-  readonly #res: ServerResponse;
-  readonly #connection: Connection;
-  readonly #lingerMs: number;
-  /** Undefined when there is no body to come. */
-  readonly #source: ReadableSource | undefined;
+  readonly #carrier: Carrier;
+  readonly #request: ClientRequest;
   #receiver: BodyReceiver | undefined;
-  #over = false;
-  #closeDelimited = false;
-  /** True while the head waits for what else this turn of the event loop brings. */
-  #headHeld = false;
-  /** A first chunk that waits with the head: often it is the whole body. */
-  #held: Buffer | undefined;
+  /** Bytes of the request's body that have not left the edge. */
+  #underWay = 0;
+  #body: ReplyBody = "none";
+  /** Bytes that a counted reply still lacks. */
+  #left = 0;
+  #isLast = false;
 
-  /** `lingerMs` is the milliseconds that what a client still sends is read after an early reply. */
-  constructor(
-    req: IncomingMessage,
-    res: ServerResponse,
-    head: RequestHead,
-    connection: Connection,
-    lingerMs: number,
-  ) {
-    this.#req = req;
-    this.#res = res;
-    this.head = head;
-    this.peer = connection.peer;
-    this.#connection = connection;
-    this.#lingerMs = lingerMs;
-    res.on("close", () => this.#onClose());
-    if (!head.hasBody) return;
-    this.#source = new ReadableSource(req, () => (req.complete ? fromRaw(req.rawTrailers) : undefined));
-    // A request that breaks off emits 'error'; the reply's 'close' tells the same, once.
-    req.on("error", () => {});
+  constructor(carrier: Carrier, request: ClientRequest) {
+    this.#carrier = carrier;
+    this.#request = request;
+    this.head = request.head;
+    this.peer = carrier.peer;
   }
 
   receive(receiver: BodyReceiver): void {
-    if (this.#source !== undefined) return this.#source.receive(receiver);
+    if (this.#receiver !== undefined) throw new Error("a body can be received once only");
     this.#receiver = receiver;
     if (this.gone) receiver.abort(new EdgeError("client_gone"));
+    else if (this.head.hasBody) this.#carrier.readBody();
     else receiver.end(NO_TRAILERS);
   }
 
   consume(bytes: number): void {
-    this.#source?.consume(bytes);
+    const before = this.#underWay;
+    this.#underWay -= bytes;
+    if (before > HIGH_WATER && this.#underWay <= HIGH_WATER) this.#carrier.goOn();
   }
 
   inform(status: number, headers: HeaderList): void {
-    if (this.#over || this.status !== undefined || this.head.version === "1.0") return;
-    if (status === 100) this.#res.writeContinue();
-    else if (status === 102) this.#res.writeProcessing();
-    else writeInformation(this.#res, status, headers);
+    if (this.isOver || this.status !== undefined || this.head.version === "1.0") return;
+    this.#carrier.output.text(interimHead(status, headers));
   }
 
   respond(status: number, headers: HeaderList, end: boolean): void {
-    if (this.#over || this.status !== undefined) return;
-    const counted = find(headers, "content-length") !== undefined;
-    const bodiless = end || this.head.method === "HEAD" || this.head.version === "1.0";
-    // Trailers go with chunks only, and so does their announcement: Node refuses it elsewhere.
-    const announces = (counted || bodiless) && find(headers, "trailer") !== undefined;
-    const fields = announces ? withoutFields(headers, "trailer") : headers;
-    this.#closeDelimited = !end && !counted && this.head.version === "1.0";
-    const isLast = this.#connection.isClosing || this.#isBodyUnsent();
-    const list = isLast ? [...fields, "connection", "close"] : fields;
-    try {
-      this.#res.writeHead(status, STATUS_CODES[status] ?? "", list as string[]);
-    } catch (thrown) {
-      throw new EdgeError("upstream_garbage", "the worker's reply head cannot be sent over HTTP/1.1", thrown);
-    }
+    if (this.isOver || this.status !== undefined) return;
+    const { method, version } = this.head;
+    const body = replyBody(status, headers, method, version, end);
+    const text = replyHead(status, headers, body, method);
     this.status = status;
-    if (end) return this.end(NO_TRAILERS);
-    this.#headHeld = true;
-    process.nextTick(release, this);
+    this.#body = body;
+    if (typeof body === "number") this.#left = body;
+    this.#carrier.output.head(text);
+    if (this.#mustBeLast()) this.#sayClose();
+    if (end) this.end(NO_TRAILERS);
   }
 
-  write(view: Buffer): void {
-    if (this.#over) return;
-    // A copy: the view's memory is its sender's again, and node:http may keep what it is given for a while.
-    const chunk = Buffer.from(view);
+  write(chunk: Buffer): void {
+    if (this.isOver || chunk.length === 0) return;
+    if (this.#body === "none") return this.onSent(chunk.length);
     this.bytesOut += chunk.length;
-    if (this.#headHeld && this.#held === undefined) {
-      this.#held = chunk;
-      return;
+    const { output } = this.#carrier;
+    if (this.#body === "chunked") return output.body(chunk, `${chunk.length.toString(16)}\r\n`, "\r\n");
+    if (this.#body !== "until-close") {
+      this.#left -= chunk.length;
+      // What is beyond the length would be the next reply on this connection.
+      if (this.#left < 0) return this.#cut();
     }
-    this.release();
-    writeTo(this.#res, chunk, this.onSent);
+    output.body(chunk, "", "");
   }
 
   end(trailers: HeaderList): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#headHeld = false;
-    if (trailers.length > 0) this.#res.addTrailers(toObject(trailers));
-    if (!this.#req.complete) this.#res.once("finish", () => this.#linger());
-    const body = this.#held;
-    if (body === undefined) this.#res.end();
-    else if (body.length > SMALL_BODY_BYTES) this.#res.end(body);
-    else this.#res.end(body.latin1Slice(0, body.length), "latin1");
-  }
-
-  /** Sends the head that was held, and the chunk with it. */
-  release(): void {
-    if (!this.#headHeld) return;
-    this.#headHeld = false;
-    const chunk = this.#held;
-    this.#held = undefined;
-    if (chunk === undefined) flushHead(this.#res);
-    else writeTo(this.#res, chunk, this.onSent);
+    if (this.isOver) return;
+    // RFC 9112, section 8: a reply without its last bytes is incomplete, and only a closed connection says so.
+    if (this.#left > 0) return this.#cut();
+    const { output } = this.#carrier;
+    if (this.#body === "chunked") output.text(`0\r\n${fieldLines(trailers)}\r\n`);
+    this.isOver = true;
+    // A client that still sends may stop: what it sends will be read for a while, and by nobody.
+    if (!this.#carrier.isRequestRead) this.#sayClose();
+    output.flush();
+    this.#carrier.replied(this.#isLast);
   }
 
   accept(): void {
@@ -137,60 +125,67 @@ export class Http1Exchange implements Exchange {
   }
 
   fail(error: EdgeError): void {
-    if (this.#over || this.gone) return;
-    if (this.status !== undefined) {
-      // RFC 9112, section 8: a reply without its last bytes is incomplete, and only a closed connection says so.
-      this.#over = true;
-      // Where the end of the connection is the end of the body, only a reset tells a cut from an end.
-      if (this.#closeDelimited) this.#req.socket.resetAndDestroy();
-      else this.#req.socket.destroy();
-      return;
-    }
+    if (this.isOver || this.gone) return;
+    if (this.status !== undefined && !this.#takeBack()) return this.#cut();
     const refusal = httpRefusal(error);
     this.respond(refusal.status, refusal.headers, false);
-    if (this.head.method !== "HEAD") this.write(refusal.body);
-    this.end([]);
+    this.write(refusal.body);
+    this.end(NO_TRAILERS);
   }
 
-  /**
-   * The reply is complete but the client still sends. Its bytes are thrown away for a while, since closing at once
-   * could reset the connection before the client has read the reply (RFC 9112, section 9.6).
-   */
-  #linger(): void {
-    if (this.#req.complete) return;
-    this.#source?.detach();
-    const timer = setTimeout(() => this.#req.socket.destroy(), this.#lingerMs);
-    this.#req.once("close", () => clearTimeout(timer));
+  // === what the connection tells
+
+  /** A piece of the request's body; nobody wants it once the reply is complete. */
+  data(chunk: Buffer): void {
+    if (this.isOver) return;
+    this.#underWay += chunk.length;
+    if (this.#underWay > HIGH_WATER) this.#carrier.hold();
+    this.#receiver?.data(chunk);
   }
 
-  /** A body that was announced but not sent for want of a 100 may or may not follow: only closing tells them apart. */
-  #isBodyUnsent(): boolean {
-    return !this.#req.complete && find(this.head.headers, "expect")?.toLowerCase() === "100-continue";
+  /** The request's body is complete. */
+  ended(trailers: HeaderList): void {
+    if (!this.isOver) this.#receiver?.end(trailers);
   }
 
-  #onClose(): void {
-    this.#connection.leave();
-    if (!this.#over || !this.#res.writableFinished) {
-      this.gone = true;
-      this.#over = true;
-      this.#abort(new EdgeError("client_gone"));
+  /** The request's body breaks off. */
+  broken(error: EdgeError): void {
+    const receiver = this.#receiver;
+    if (this.isOver || receiver === undefined) return this.fail(error);
+    receiver.abort(error);
+  }
+
+  /** The connection is closed, or the reply has left. */
+  closed(hasLeft: boolean): void {
+    if (!hasLeft) {
+      this.gone = this.isOver = true;
+      this.#receiver?.abort(new EdgeError("client_gone"));
     }
     this.onClosed(this);
   }
 
-  #abort(error: EdgeError): void {
-    if (this.#source !== undefined) this.#source.abort(error);
-    else this.#receiver?.abort(error);
+  #mustBeLast(): boolean {
+    if (this.#request.isLast || this.#carrier.isDraining || this.#body === "until-close") return true;
+    // A body that was announced but not sent for want of a 100 may or may not follow: only closing tells them apart.
+    return this.#request.awaitsContinue && !this.#carrier.isRequestRead;
   }
-}
 
-function release(exchange: Http1Exchange): void {
-  exchange.release();
-}
+  /** A reply of which nothing has left yet can still become another one. */
+  #takeBack(): boolean {
+    if (!this.#carrier.output.takeBack()) return false;
+    this.status = undefined;
+    this.#isLast = false;
+    this.#left = this.bytesOut = 0;
+    return true;
+  }
 
-/** node:http has a public call for 100, 102 and 103 only; any other interim reply goes through as plain text. */
-function writeInformation(res: ServerResponse, status: number, headers: HeaderList): void {
-  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
-  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-  res.socket?.write(`${text}\r\n`, "latin1");
+  #sayClose(): void {
+    if (!this.#isLast) this.#isLast = this.#carrier.output.sayClose();
+  }
+
+  /** Where the end of the connection is the end of the body, only a reset tells a cut from an end. */
+  #cut(): void {
+    this.isOver = true;
+    this.#carrier.cut(this.#body === "until-close");
+  }
 }

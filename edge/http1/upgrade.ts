@@ -1,17 +1,23 @@
 import { createHash } from "node:crypto";
-import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { EdgeError } from "../errors.ts";
+import { EdgeError, toEdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
 import { find } from "../headers.ts";
-import { ReadableSource } from "../node-streams.ts";
 import { httpRefusal } from "../refusal.ts";
+import { fieldLines, replyHead } from "./reply-head.ts";
+import { statusLine } from "./reasons.ts";
 
 /** RFC 6455, section 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** Milliseconds of silence on a tunnel after which the kernel asks whether the client is still there. */
 const KEEP_ALIVE_MS = 60_000;
+
+/** Bytes from the client that may be under way before it is held back. */
+const HIGH_WATER = 128 * 1024;
+
+const NO_TRAILERS: HeaderList = [];
+const nobody = (): void => {};
 
 /** The proof that a server read this handshake (RFC 6455, section 4.2.2). */
 export function webSocketAccept(key: string): string {
@@ -24,48 +30,60 @@ export function webSocketAccept(key: string): string {
 export class UpgradeExchange implements Exchange {
   readonly head: RequestHead;
   readonly peer: Peer;
-  onSent: (bytes: number) => void = () => {};
+  onSent: (bytes: number) => void = nobody;
   status: number | undefined;
   gone = false;
   bytesOut = 0;
   place = -1;
-  onClosed: (exchange: Exchange) => void = () => {};
+  onClosed: (exchange: Exchange) => void = nobody;
 
   readonly #socket: Socket;
-  readonly #source: ReadableSource;
+  #receiver: BodyReceiver | undefined;
+  /** What came behind the handshake, until somebody receives it. */
+  #early: Buffer | undefined;
+  /** Bytes from the client that have not left the edge. */
+  #underWay = 0;
   #over = false;
   #chunked = false;
   /** Bytes that the client has not read, once there are many. */
   #unsent = 0;
 
-  constructor(socket: Socket, early: Buffer, head: RequestHead, peer: Peer) {
+  /** Takes over a paused socket, and what has been read from it behind the head. */
+  constructor(socket: Socket, early: Buffer | undefined, head: RequestHead, peer: Peer) {
     this.head = head;
     this.peer = peer;
     this.#socket = socket;
-    if (early.length > 0) socket.unshift(early);
-    this.#source = new ReadableSource(socket, () => []);
-    socket.setTimeout(0);
-    socket.setNoDelay(true);
-    socket.on("error", () => {});
+    this.#early = early;
+    // A client that vanished without a word is noticed after a while.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on("drain", () => {
       const bytes = this.#unsent;
       this.#unsent = 0;
       if (bytes > 0) this.onSent(bytes);
     });
-    // A client that vanished without a word is noticed after a while.
-    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.once("close", () => {
-      this.#onClose();
+      this.gone = true;
+      this.#receiver?.abort(new EdgeError("client_gone"));
       this.onClosed(this);
     });
   }
 
   receive(receiver: BodyReceiver): void {
-    this.#source.receive(receiver);
+    if (this.#receiver !== undefined) throw new Error("a tunnel can be received once only");
+    this.#receiver = receiver;
+    if (this.gone) return receiver.abort(new EdgeError("client_gone"));
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) this.#onData(early);
+    this.#socket.on("data", this.#onData);
+    this.#socket.on("end", this.#onEnd);
+    if (this.#underWay <= HIGH_WATER) this.#socket.resume();
   }
 
   consume(bytes: number): void {
-    this.#source.consume(bytes);
+    const before = this.#underWay;
+    this.#underWay -= bytes;
+    if (before > HIGH_WATER && this.#underWay <= HIGH_WATER) this.#socket.resume();
   }
 
   /** Interim replies to a handshake tell a client nothing; the final one follows. */
@@ -73,36 +91,31 @@ export class UpgradeExchange implements Exchange {
 
   accept(headers: HeaderList): void {
     if (this.#over || this.status !== undefined) return;
-    this.status = 101;
     const key = find(this.head.headers, "sec-websocket-key") ?? "";
-    this.#writeHead(101, [
-      "upgrade",
-      "websocket",
-      "connection",
-      "Upgrade",
-      "sec-websocket-accept",
-      webSocketAccept(key),
-      ...headers,
-    ]);
+    const proof = `sec-websocket-accept: ${webSocketAccept(key)}\r\n`;
+    const text = `${statusLine(101)}upgrade: websocket\r\nconnection: Upgrade\r\n${proof}${fieldLines(headers)}\r\n`;
+    this.status = 101;
+    this.#socket.write(text, "latin1");
   }
 
   respond(status: number, headers: HeaderList, end: boolean): void {
     if (this.#over || this.status !== undefined) return;
-    this.status = status;
     const bodiless = end || status === 204 || status === 304;
-    this.#chunked = !bodiless && find(headers, "content-length") === undefined;
-    const extra = this.#chunked ? ["transfer-encoding", "chunked"] : [];
-    this.#writeHead(status, [...headers, ...extra, "connection", "close"]);
+    const chunked = !bodiless && find(headers, "content-length") === undefined;
+    const text = replyHead(status, headers, chunked ? "chunked" : bodiless ? "none" : 0, this.head.method);
+    this.status = status;
+    this.#chunked = chunked;
+    this.#socket.write(`${text}connection: close\r\n\r\n`, "latin1");
     if (end) this.end();
   }
 
   write(chunk: Buffer): void {
     if (this.#over) return;
     this.bytesOut += chunk.length;
-    if (this.#chunked) this.#socket.write(`${chunk.length.toString(16)}\r\n`);
+    if (this.#chunked) this.#socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");
     // A copy: the chunk's memory is its sender's again.
     const goesOn = this.#socket.write(Buffer.from(chunk));
-    if (this.#chunked) this.#socket.write("\r\n");
+    if (this.#chunked) this.#socket.write("\r\n", "latin1");
     if (goesOn) this.onSent(chunk.length);
     else this.#unsent += chunk.length;
   }
@@ -110,7 +123,7 @@ export class UpgradeExchange implements Exchange {
   /** Ends the edge's direction: a half-close for a tunnel, which the client may still answer. */
   end(): void {
     if (this.#over) return;
-    if (this.#chunked) this.#socket.write("0\r\n\r\n");
+    if (this.#chunked) this.#socket.write("0\r\n\r\n", "latin1");
     this.#over = true;
     if (this.status === 101) this.#socket.end();
     else this.#socket.destroySoon();
@@ -129,14 +142,23 @@ export class UpgradeExchange implements Exchange {
     this.end();
   }
 
-  #writeHead(status: number, headers: HeaderList): void {
-    let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
-    for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-    this.#socket.write(`${text}\r\n`, "latin1");
-  }
+  readonly #onData = (bytes: Buffer): void => {
+    this.#underWay += bytes.length;
+    if (this.#underWay > HIGH_WATER) this.#socket.pause();
+    this.#guard((receiver) => receiver.data(bytes));
+  };
 
-  #onClose(): void {
-    this.gone = true;
-    this.#source.abort(new EdgeError("client_gone"));
+  readonly #onEnd = (): void => this.#guard((receiver) => receiver.end(NO_TRAILERS));
+
+  /** An exception must not leave an event handler: it would end the process. */
+  #guard(act: (receiver: BodyReceiver) => void): void {
+    const receiver = this.#receiver;
+    if (receiver === undefined) return;
+    try {
+      act(receiver);
+    } catch (thrown) {
+      this.#receiver = undefined;
+      receiver.abort(toEdgeError(thrown));
+    }
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FailureCode } from "../../edge/errors.ts";
-import { EdgeError, FAILURES, fromClient, fromUpstream, toEdgeError } from "../../edge/errors.ts";
+import { EdgeError, FAILURES, fromUpstream, toEdgeError } from "../../edge/errors.ts";
 import { CODE } from "../../edge/http2/frame.ts";
 import { encodeGrpcMessage, grpcRefusal, httpRefusal } from "../../edge/refusal.ts";
 import { find } from "../../edge/headers.ts";
@@ -50,13 +50,6 @@ for (const [thrown, code] of node) {
   test(`a failed upstream call with ${JSON.stringify(thrown)} is ${code}`, () =>
     assert.equal(fromUpstream(thrown).code, code));
 }
-
-test("a parser's complaint about a client becomes a row, a lost connection none", () => {
-  assert.equal(fromClient({ code: "HPE_HEADER_OVERFLOW" })?.code, "head_too_large");
-  assert.equal(fromClient({ code: "HPE_INVALID_METHOD" })?.code, "bad_request");
-  assert.equal(fromClient({ code: "ERR_HTTP_REQUEST_TIMEOUT" })?.code, "head_timeout");
-  assert.equal(fromClient({ code: "ECONNRESET" }), undefined);
-});
 
 test("an unforeseen error says nothing of itself", () => {
   const error = toEdgeError(new Error("secret detail"));

@@ -8,7 +8,6 @@ import {
   framing,
   listMembers,
   toClient,
-  toObject,
   toWorker,
   trailersToClient,
   trailersToWorker,
@@ -213,11 +212,4 @@ for (const [why, method, hasBody, length, want] of frames) {
 
 test("list members are trimmed and empty ones skipped", () => {
   assert.deepEqual(listMembers(["a", "x, ,y", "a", "z"], "a"), ["x", "y", "z"]);
-});
-
-test("toObject keeps repeats and has no prototype to pollute", () => {
-  const out = toObject(["a", "1", "a", "2", "a", "3", "__proto__", "x"]);
-  assert.deepEqual(out["a"], ["1", "2", "3"]);
-  assert.equal(Object.getPrototypeOf(out), null);
-  assert.equal(out["__proto__"], "x");
 });

@@ -1,0 +1,319 @@
+import type { Socket } from "node:net";
+import { EdgeError, toEdgeError } from "../errors.ts";
+import type { Handler, Peer, RequestHead } from "../exchange.ts";
+import type { FieldReader } from "../message/fields.ts";
+import { peerOf } from "../peer.ts";
+import { httpRefusal } from "../refusal.ts";
+import type { Connections } from "./connections.ts";
+import type { Carrier } from "./exchange.ts";
+import { Http1Exchange } from "./exchange.ts";
+import { malformed } from "./malformed.ts";
+import { Output } from "./output.ts";
+import { replyHead } from "./reply-head.ts";
+import { RequestParser } from "./request-parser.ts";
+import { UpgradeExchange } from "./upgrade.ts";
+
+/** What a connection is told; the limits are those of config.ts, in bytes and milliseconds. */
+export interface ConnectionOptions {
+  readonly headBytes: number;
+  readonly headMs: number;
+  readonly idleMs: number;
+  readonly lingerMs: number;
+  readonly fields: FieldReader;
+  readonly handle: Handler;
+}
+
+const NEVER = Infinity;
+
+/**
+ * One client's connection: one request at a time, and the reply to it. What comes behind a request waits here until that has
+ * been answered, and is not read on meanwhile.
+ *
+ *            head complete              both messages complete
+ *   open ─────────────────▶ (exchange) ────────────────────────▶ open
+ *    │                        │  │ WebSocket handshake ─▶ tunnel: the socket is the exchange's own
+ *    │ refused                │ the last reply, or a body that nobody wants
+ *    └────▶ closing ◀─────────┘
+ */
+export class Connection implements Carrier {
+  readonly peer: Peer;
+  readonly output: Output;
+  /** Where it stands among all connections; for Connections alone. */
+  place = -1;
+
+  readonly #socket: Socket;
+  readonly #all: Connections;
+  readonly #options: ConnectionOptions;
+  readonly #parser: RequestParser;
+  #state: "open" | "closing" | "tunnel" = "open";
+  #exchange: Http1Exchange | undefined;
+  /** Bytes that have come too early. */
+  #kept: Buffer | undefined;
+  /** True while bytes are being read: what happens meanwhile must not start reading once more. */
+  #isReading = false;
+  /** True when the body of the request is wanted. */
+  #isBodyWanted = false;
+  /** True while the worker takes no more of it. */
+  #isHeld = false;
+  /** True when what is read now came before the request ahead of it had been answered. */
+  #isBehind = false;
+  #isLast = false;
+  /** Milliseconds of what the clock runs on at the moment. */
+  #waitedMs = 0;
+
+  constructor(socket: Socket, all: Connections, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#all = all;
+    this.#options = options;
+    this.peer = peerOf(socket);
+    this.output = new Output(socket, (bytes) => this.#exchange?.onSent(bytes));
+    this.#parser = new RequestParser(options.headBytes, options.fields, (chunk) =>
+      this.#exchange?.data(chunk),
+    );
+    socket.on("data", this.#onData);
+    socket.on("drain", this.#onDrain);
+    socket.on("end", this.#onEnd);
+    // 'close' follows, and says all that there is to know.
+    socket.on("error", () => {});
+    socket.once("close", () => this.#onClose());
+  }
+
+  /** `ms` milliseconds have passed. The ones before the clock was started may be among them, so the first do not count. */
+  tick(ms: number): void {
+    const limitMs = this.#limitMs();
+    if (this.#waitedMs >= limitMs) this.#onTimeUp();
+    else this.#waitedMs += ms;
+  }
+
+  drain(): void {
+    if (this.#state === "open" && this.#exchange === undefined) this.#close();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // === what the exchange asks for
+
+  get isDraining(): boolean {
+    return this.#all.isDraining;
+  }
+
+  get isRequestRead(): boolean {
+    return this.#parser.isDone;
+  }
+
+  readBody(): void {
+    this.#isBodyWanted = true;
+    this.#readOn();
+  }
+
+  hold(): void {
+    this.#isHeld = true;
+    this.#socket.pause();
+  }
+
+  goOn(): void {
+    this.#isHeld = false;
+    this.#readOn();
+  }
+
+  replied(isLast: boolean): void {
+    this.#isLast = isLast;
+    this.#waitedMs = 0;
+    if (!this.output.isFull) this.#onReplied();
+  }
+
+  cut(byReset: boolean): void {
+    this.output.flush();
+    if (byReset) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
+  }
+
+  // === what the socket tells
+
+  readonly #onData = (bytes: Buffer): void => {
+    if (this.#state === "closing") return;
+    const kept = this.#kept;
+    if (kept === undefined) {
+      if (this.#exchange === undefined && this.#parser.isBetween) this.#isBehind = false;
+      return this.#read(bytes);
+    }
+    this.#kept = undefined;
+    this.#read(Buffer.concat([kept, bytes]));
+    if (this.#kept !== undefined) this.#socket.pause();
+  };
+
+  readonly #onDrain = (): void => {
+    this.output.drained();
+    if (this.#exchange?.isOver === true) this.#onReplied();
+  };
+
+  /** A client that ends its direction has left, but for a reply that is on its way. */
+  readonly #onEnd = (): void => {
+    if (this.#exchange === undefined || this.#exchange.isOver) this.#socket.destroySoon();
+    else this.#socket.destroy();
+  };
+
+  #onClose(): void {
+    this.#state = "closing";
+    this.#all.remove(this);
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    exchange?.closed(false);
+  }
+
+  // === reading
+
+  #readOn(): void {
+    if (this.#isReading) return;
+    const kept = this.#kept;
+    this.#kept = undefined;
+    if (kept !== undefined) this.#read(kept);
+    if (this.#kept !== undefined || this.#isHeld || this.#state === "tunnel") return;
+    if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  #read(bytes: Buffer): void {
+    let at = 0;
+    this.#isReading = true;
+    try {
+      while (at < bytes.length && this.#wants()) at = this.#step(bytes, at);
+    } catch (thrown) {
+      this.#onUnreadable(toEdgeError(thrown));
+    }
+    this.#isReading = false;
+    if (this.#state === "tunnel") return this.#handOver(at === bytes.length ? undefined : bytes.subarray(at));
+    if (this.#state === "open" && at < bytes.length) this.#kept = bytes.subarray(at);
+  }
+
+  /** True when what has come may be read at this point. */
+  #wants(): boolean {
+    if (this.#state !== "open") return false;
+    const exchange = this.#exchange;
+    return exchange === undefined || (!this.#parser.isDone && (this.#isBodyWanted || exchange.isOver));
+  }
+
+  #step(bytes: Buffer, at: number): number {
+    const exchange = this.#exchange;
+    const parser = this.#parser;
+    if (exchange === undefined && parser.isBetween) this.#waitedMs = 0;
+    const next = parser.push(bytes, at);
+    if (exchange === undefined) {
+      if (parser.request !== undefined) this.#begin();
+    } else if (parser.isDone) {
+      exchange.ended(parser.trailers);
+      if (exchange.isOver) this.#onReplied();
+    }
+    return next;
+  }
+
+  #begin(): void {
+    const { request } = this.#parser;
+    if (request === undefined) return;
+    if (request.head.protocol === "websocket") return this.#beginTunnel(request.head);
+    const exchange = new Http1Exchange(this, request);
+    this.#exchange = exchange;
+    this.#options.handle(exchange);
+  }
+
+  /** What cannot be read as a request, or as the rest of one, is the end of the connection. */
+  #onUnreadable(error: EdgeError): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return this.#refuse(error);
+    this.#state = "closing";
+    this.#kept = undefined;
+    if (exchange.isOver) this.#socket.destroySoon();
+    else exchange.broken(error);
+  }
+
+  // === ends
+
+  /** The reply is complete, and the client has taken it, or the rest of the request has come. */
+  #onReplied(): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined || this.output.isFull) return;
+    const isRead = this.#parser.isDone;
+    // What still comes of the request is read, and thrown away, until its end or for lingerMs.
+    if (!isRead && !this.#isLast && this.#state === "open") {
+      this.#isHeld = false;
+      return this.#readOn();
+    }
+    this.#exchange = undefined;
+    this.#isBodyWanted = this.#isHeld = false;
+    this.#waitedMs = 0;
+    exchange.closed(true);
+    if (this.#isLast || this.isDraining || this.#state !== "open")
+      return this.#close(!isRead || this.#kept !== undefined);
+    this.#parser.next();
+    this.#isBehind = this.#isReading || this.#kept !== undefined;
+    this.#readOn();
+  }
+
+  /**
+   * Closes once everything has left. With `linger` the client may still be sending: that is thrown away for a while, since
+   * closing at once could reset the connection before the client has read the reply (RFC 9112, section 9.6).
+   */
+  #close(linger = false): void {
+    this.#state = "closing";
+    this.#kept = undefined;
+    if (!linger) return this.#socket.destroySoon();
+    this.#waitedMs = 0;
+    this.#socket.end();
+    this.#socket.resume();
+  }
+
+  /** Answers in place of a worker. Behind a request that had no reply yet, nobody could tell whose reply that is. */
+  #refuse(error: EdgeError): void {
+    if (this.#isBehind) return this.#close(true);
+    const { status, headers, body } = httpRefusal(error);
+    this.output.head(replyHead(status, headers, body.length, ""));
+    this.output.sayClose();
+    this.output.body(body, "", "");
+    this.output.flush();
+    this.#close(true);
+  }
+
+  // === tunnels
+
+  #beginTunnel(head: RequestHead): void {
+    // A tunnel must not be opened on the strength of a request whose client had not seen the reply before it.
+    if (this.#isBehind) return this.#close(true);
+    if (head.hasBody) throw malformed("a WebSocket handshake with a body");
+    this.#state = "tunnel";
+  }
+
+  /** The socket is the handshake's own from now on; only its closing is still heard here. */
+  #handOver(early: Buffer | undefined): void {
+    const head = this.#parser.request?.head;
+    if (head === undefined) return;
+    const socket = this.#socket;
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("drain", this.#onDrain);
+    socket.off("end", this.#onEnd);
+    this.#options.handle(new UpgradeExchange(socket, early, head, this.peer));
+  }
+
+  // === the clock
+
+  /** Milliseconds that the client has for what it is to do now. */
+  #limitMs(): number {
+    const { headMs, idleMs, lingerMs } = this.#options;
+    const exchange = this.#exchange;
+    if (this.#state === "tunnel" || (exchange !== undefined && !exchange.isOver)) return NEVER;
+    // A reply may take its time to be read.
+    if (this.#socket.writableLength > 0) {
+      this.#waitedMs = 0;
+      return NEVER;
+    }
+    if (exchange !== undefined || this.#state === "closing") return lingerMs;
+    return this.#parser.isBetween ? idleMs : headMs;
+  }
+
+  #onTimeUp(): void {
+    if (this.#exchange !== undefined || this.#state === "closing") this.#socket.destroy();
+    else if (this.#parser.isBetween) this.#close();
+    else this.#refuse(new EdgeError("head_timeout"));
+  }
+}

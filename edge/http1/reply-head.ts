@@ -1,0 +1,76 @@
+import { EdgeError } from "../errors.ts";
+import type { HeaderList } from "../exchange.ts";
+import { find } from "../headers.ts";
+import { dateLine } from "./date.ts";
+import { statusLine } from "./reasons.ts";
+
+/** How a reply's body is framed: so many bytes, in chunks, by the end of the connection, or there is none. */
+export type ReplyBody = number | "chunked" | "until-close" | "none";
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Not only CR, LF and NUL: a character beyond one byte would be cut to its last one, and U+010A become a line feed. */
+const UNSAFE = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** Where a reply will end (RFC 9112, section 6.3). `end` is true when nothing follows its head. Throws `upstream_garbage`. */
+export function replyBody(
+  status: number,
+  headers: HeaderList,
+  method: string,
+  version: string,
+  end: boolean,
+): ReplyBody {
+  if (end || method === "HEAD" || status === 204 || status === 304) return "none";
+  const length = find(headers, "content-length");
+  if (length === undefined) return version === "1.0" ? "until-close" : "chunked";
+  if (!/^[0-9]{1,15}$/.test(length)) throw unsafe();
+  return Number(length);
+}
+
+/**
+ * A reply's head without the empty line that ends it, in latin1. Nothing but its own framing says where the reply ends, and
+ * what could be read as two replies is refused. Throws `upstream_garbage`.
+ */
+export function replyHead(status: number, headers: HeaderList, body: ReplyBody, method: string): string {
+  let text = statusLine(status);
+  let isDated = false;
+  let isCounted = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if (name === "transfer-encoding") throw unsafe();
+    // Trailers go with chunks only, and so does their announcement.
+    if (name === "trailer" && body !== "chunked") continue;
+    if (name === "date") isDated = true;
+    else if (name === "content-length") isCounted = true;
+    text += fieldLine(name, headers[i + 1] ?? "");
+  }
+  if (!isDated) text += dateLine();
+  if (body === "chunked") text += "transfer-encoding: chunked\r\n";
+  else if (body === "none" && !isCounted && mayBeCounted(status, method)) text += "content-length: 0\r\n";
+  return text;
+}
+
+/** An interim reply (1xx). Throws `upstream_garbage`. */
+export function interimHead(status: number, headers: HeaderList): string {
+  return `${statusLine(status)}${fieldLines(headers)}\r\n`;
+}
+
+/** Field lines with their CRLFs. Throws `upstream_garbage`. */
+export function fieldLines(headers: HeaderList): string {
+  let text = "";
+  for (let i = 0; i < headers.length; i += 2) text += fieldLine(headers[i] ?? "", headers[i + 1] ?? "");
+  return text;
+}
+
+function fieldLine(name: string, value: string): string {
+  if (UNSAFE.test(value) || !TOKEN.test(name)) throw unsafe();
+  return `${name}: ${value}\r\n`;
+}
+
+/** RFC 9110, section 8.6: 204 must not have a length, and what HEAD and 304 stand for has one of its own. */
+function mayBeCounted(status: number, method: string): boolean {
+  return status !== 204 && status !== 304 && method !== "HEAD";
+}
+
+function unsafe(): EdgeError {
+  return new EdgeError("upstream_garbage", "the worker's reply cannot be sent over HTTP/1.1");
+}
