@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
+import type { Counted } from "./counts.ts";
 import { Counts } from "./counts.ts";
 import { ReceiveWindow } from "./flow.ts";
 import { FrameReader } from "./frame-reader.ts";
@@ -24,6 +25,7 @@ import type { Head, HeaderBlock } from "./header-blocks.ts";
 import { HeaderBlocks } from "./header-blocks.ts";
 import { Encoder } from "./hpack/encoder.ts";
 import type { LimitName, Limits } from "../limits.ts";
+import { EXCEEDED } from "../limits.ts";
 import { countData, takeReply, takeRequest, takeTrailers } from "./messages.ts";
 import { SendWindows } from "./send-windows.ts";
 import { readSettings } from "./settings.ts";
@@ -36,6 +38,9 @@ const TABLE_BYTES = 4096;
 
 /** Bytes below which a WINDOW_UPDATE counts as one that is sent to keep us busy. */
 const SMALL_UPDATE = 256;
+
+/** Streams that a worker is sure to take before it has said how many (RFC 9113, section 6.5.2, advises against less). */
+const UNTOLD_STREAMS = 100;
 
 const NONE: HeaderList = [];
 
@@ -53,7 +58,7 @@ export interface ConnectionOptions {
   readonly abortedBy: (code: number) => EdgeError;
   /** A request has come (server role). One whose head is `tooLarge` is incomplete and must not be served. */
   readonly onRequest?: (stream: Stream, head: Head, end: boolean) => void;
-  /** The peer's first SETTINGS are there (client role), or it said GOAWAY, or the connection is gone. */
+  /** The peer's SETTINGS are there, or it said GOAWAY, or the connection is gone. */
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;
 }
 
@@ -76,7 +81,7 @@ export class Connection {
   readonly #watch: Watch;
   readonly #mayWrite = (): boolean => !this.writer.isFull;
   #settled = false;
-  #maxStreamsOut = LARGEST_WINDOW;
+  #maxStreamsOut = UNTOLD_STREAMS;
   /** The highest stream id that the peer opened, or that we did. */
   #lastIn = 0;
   #nextOut = 1;
@@ -96,6 +101,7 @@ export class Connection {
     this.#watch = new Watch(this, limits);
     socket.on("drain", () => {
       this.#watch.drained();
+      this.writer.drained();
       this.#pump();
     });
     socket.once("close", () => this.#onClose());
@@ -134,6 +140,7 @@ export class Connection {
 
   /** Time has passed: `ms` milliseconds since the last call. */
   tick(ms: number): void {
+    this.writer.drained();
     if (this.#dead) this.#watch.tickDying(ms);
     else this.#watch.tick(ms);
   }
@@ -210,6 +217,8 @@ export class Connection {
   // === receiving
 
   #onFrame(bytes: Buffer, frame: Frame): void {
+    // What lies behind the frame that ended the connection.
+    if (this.#dead) return;
     if (!this.#settled && frame.type !== TYPE.SETTINGS)
       throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come first");
     this.#blocks.check(frame);
@@ -253,7 +262,7 @@ export class Connection {
 
   #onStreamError({ stream: id, code, limit }: StreamError): void {
     if (limit !== undefined) this.#options.exceeded(limit);
-    this.#spendReset();
+    this.#spend("resets");
     const stream = this.streams.get(id);
     if (stream === undefined) this.writer.reset(id, code);
     else this.#resetBy(stream, code);
@@ -264,7 +273,8 @@ export class Connection {
     const stream = this.#known(frame);
     const counted = frame.end - frame.start;
     const ends = (frame.flags & FLAG.END_STREAM) !== 0;
-    if (counted === 0 && !ends) this.#counts.spend("empty");
+    if (counted === 0 && !ends) this.#spend("empty");
+    else this.#counts.earn("answers");
     this.#takeConnectionWindow(counted);
     // After a reset of ours the peer may go on for a while: that counts for the connection, and for nothing else.
     if (stream === undefined) return;
@@ -291,6 +301,7 @@ export class Connection {
     if (block === undefined)
       return this.#watch.expect("ENHANCE_YOUR_CALM", "a header block that does not end");
     if (this.#settled) this.#watch.came();
+    this.#counts.earn("answers");
     const { stream: id, head, end } = block;
     const stream = this.streams.get(id);
     if (stream === undefined) return this.#onNewHead(id, head, end);
@@ -305,7 +316,7 @@ export class Connection {
     if (this.#options.role === "client") return this.#checkNotIdle(id);
     // RFC 9113, section 5.1.1: clients use odd ids, and each is higher than the last.
     if (id % 2 === 0) throw new ConnectionError("PROTOCOL_ERROR", "an even stream id");
-    if (id <= this.#lastIn) return this.#spendReset();
+    if (id <= this.#lastIn) return this.#spend("resets");
     this.#lastIn = id;
     if (this.#goodbye.isTold) return;
     if (this.streams.size >= this.#options.maxStreams)
@@ -321,14 +332,14 @@ export class Connection {
   #onPriority({ start, end, stream }: Frame): void {
     if (stream === 0) throw new ConnectionError("PROTOCOL_ERROR", "PRIORITY on stream 0");
     if (end - start !== 5) throw new StreamError(stream, "FRAME_SIZE_ERROR", "PRIORITY must have 5 bytes");
-    this.#counts.spend("empty");
+    this.#spend("empty");
   }
 
   #onReset(bytes: Buffer, frame: Frame): void {
     if (frame.end - frame.start !== 4)
       throw new ConnectionError("FRAME_SIZE_ERROR", "RST_STREAM must have 4 bytes");
     const stream = this.#known(frame);
-    this.#spendReset();
+    this.#spend("resets");
     stream?.onReset(bytes.readUInt32BE(frame.start));
   }
 
@@ -338,20 +349,22 @@ export class Connection {
       if (!this.#settled) throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come before its ACK");
       return;
     }
-    this.#counts.spend("answers");
-    if (settings.tableBytes !== undefined) this.#encoder.allow(settings.tableBytes);
-    if (settings.maxStreams !== undefined) this.#maxStreamsOut = settings.maxStreams;
+    this.#spendAnswer();
+    for (const tableBytes of settings.tableBytes) this.#encoder.allow(tableBytes);
+    if (settings.maxStreams !== undefined || !this.#settled)
+      this.#maxStreamsOut = settings.maxStreams ?? LARGEST_WINDOW;
     if (settings.windowBytes !== undefined)
       this.windows.applyInitial(settings.windowBytes, this.streams.all());
     this.writer.settingsAck();
     if (!this.#settled) this.#onFirstSettings();
+    // There may be more room for streams than before.
+    this.#options.onState?.("ready");
     this.#pump();
   }
 
   #onFirstSettings(): void {
     this.#settled = true;
     this.#watch.came();
-    this.#options.onState?.("ready");
   }
 
   #onPing(bytes: Buffer, { flags, stream, start, end }: Frame): void {
@@ -361,7 +374,7 @@ export class Connection {
       if (this.#goodbye.tell(this.writer, this.#lastIn)) this.#endIfDone();
       return;
     }
-    this.#counts.spend("answers");
+    this.#spendAnswer();
     this.writer.ping(bytes.subarray(start, end), true);
   }
 
@@ -384,7 +397,7 @@ export class Connection {
       throw new ConnectionError("FRAME_SIZE_ERROR", "WINDOW_UPDATE must have 4 bytes");
     const more = readUInt31(bytes, frame.start);
     // By the byte they are an attack; by the kilobyte they are what a reader of a large reply sends.
-    if (more < SMALL_UPDATE) this.#counts.spend("updates");
+    if (more < SMALL_UPDATE) this.#spend("updates");
     if (frame.stream === 0) {
       this.windows.widen(more);
       return this.#pump();
@@ -393,9 +406,15 @@ export class Connection {
     if (stream !== undefined) this.windows.widenStream(stream, more);
   }
 
-  /** A worker may refuse what it likes; a client that makes us work for nothing may do so only so often. */
-  #spendReset(): void {
-    if (this.#options.role === "server") this.#counts.spend("resets");
+  /** A worker may do what it likes; a client that makes us work for nothing may do so only so often. */
+  #spend(what: Counted): void {
+    if (this.#options.role === "server") this.#counts.spend(what);
+  }
+
+  /** Answers that are not read must not pile up, however well they were earned (CVE-2019-9512). */
+  #spendAnswer(): void {
+    this.#spend("answers");
+    if (this.writer.isFull) throw new ConnectionError("ENHANCE_YOUR_CALM", EXCEEDED.answers, "answers");
   }
 
   /** The stream of a frame; undefined when it is closed. Throws for one that was never opened (RFC 9113, section 5.1). */

@@ -40,6 +40,12 @@ export class Counts {
     bucket.left--;
   }
 
+  /** Gives one back: who works may ask more. grpc clients measure the bandwidth by a PING for every few frames of data. */
+  earn(what: Counted): void {
+    const bucket = this.#buckets[what];
+    if (bucket.left < this.#limits[what]) bucket.left++;
+  }
+
   #fill(what: Counted, bucket: Bucket): void {
     const most = this.#limits[what];
     const now = this.#now();

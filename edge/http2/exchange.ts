@@ -70,7 +70,8 @@ export class Http2Exchange implements Exchange {
     if (this.#over || this.status !== undefined || this.gone) return;
     this.status = status;
     // Not for gRPC, whose status comes in trailers whatever the length.
-    if (!end && route(this.head) !== "grpc") this.#left = Number(find(headers, "content-length") ?? -1);
+    if (!end && !this.#tunnel && route(this.head) !== "grpc")
+      this.#left = Number(find(headers, "content-length") ?? -1);
     if (end) this.#finish();
     this.#stream.sendHead(statusField(status), headers, end, neverIndexed);
   }

@@ -1,16 +1,7 @@
 import type { Socket } from "node:net";
 import type { HeaderList } from "../exchange.ts";
 import type { ErrorCode } from "./frame.ts";
-import {
-  CODE,
-  DEFAULT_FRAME_BYTES,
-  FLAG,
-  HEAD_BYTES,
-  TYPE,
-  readUInt31,
-  writeHead,
-  writeUInt32,
-} from "./frame.ts";
+import { CODE, DEFAULT_FRAME_BYTES, FLAG, HEAD_BYTES, TYPE, writeHead, writeUInt32 } from "./frame.ts";
 import { Encoder } from "./hpack/encoder.ts";
 import { Output } from "./output.ts";
 
@@ -27,6 +18,7 @@ export class FrameWriter {
   /** Where in the output the last DATA frame begins, and whose it is. */
   #lastData = 0;
   #lastDataStream = 0;
+  #lastDataSegment = -1;
 
   /** `taken` hears when all that was written has left at once. */
   constructor(socket: Socket, encoder: Encoder, taken: () => void) {
@@ -41,6 +33,11 @@ export class FrameWriter {
 
   flush(): void {
     this.#output.flush();
+  }
+
+  /** The peer has read what it was behind with. */
+  drained(): void {
+    this.#output.drained();
   }
 
   /** `pseudo` and `fields` together are the head; `neverIndexed` names those that no hop may put into a table. */
@@ -93,6 +90,7 @@ export class FrameWriter {
     out.reserve(HEAD_BYTES + bytes);
     this.#lastData = out.length;
     this.#lastDataStream = id;
+    this.#lastDataSegment = out.segment;
     const start = writeHead(out.buffer, out.length, bytes, TYPE.DATA, 0, id);
     out.length = start + chunk.copy(out.buffer, start, at, at + bytes);
     return bytes;
@@ -103,18 +101,17 @@ export class FrameWriter {
     if (trailers.length > 0) return this.headers(id, NONE, trailers, true);
     const out = this.#output;
     const at = this.#lastData;
-    if (this.#lastDataStream === id && this.#isLast(at, id)) {
+    if (this.#lastDataStream === id && this.#isLast(at)) {
       out.buffer[at + 4] = FLAG.END_STREAM;
       return;
     }
     this.#head(0, TYPE.DATA, FLAG.END_STREAM, id);
   }
 
-  /** True when the last thing in the output is a DATA frame of this stream, at `at`: what lay there before may have left long ago. */
-  #isLast(at: number, id: number): boolean {
-    const { buffer, length } = this.#output;
-    if (at + HEAD_BYTES > length || buffer[at + 3] !== TYPE.DATA || readUInt31(buffer, at + 5) !== id)
-      return false;
+  /** True when the last thing in the output is the DATA frame that was written last: what lay there before may have left. */
+  #isLast(at: number): boolean {
+    const { buffer, length, segment } = this.#output;
+    if (segment !== this.#lastDataSegment || at + HEAD_BYTES > length) return false;
     const bytes = ((buffer[at] ?? 0) << 16) | ((buffer[at + 1] ?? 0) << 8) | (buffer[at + 2] ?? 0);
     return at + HEAD_BYTES + bytes === length;
   }

@@ -15,16 +15,16 @@ export interface HeaderBlock {
   readonly head: Head;
 }
 
-/** Blocks that are remembered at most, and bytes of the largest: one with an ID token in it should fit. */
-const MAX_REMEMBERED = 64;
+/** Bytes of the largest block that is remembered: one with an ID token in it should fit. */
 const MAX_REMEMBERED_BYTES = 2048;
-/** Names and values of the largest: a few bytes can name a long entry of the table many times. */
-const MAX_REMEMBERED_TEXTS = 128;
+/** Bytes of decoded heads that are remembered: a few bytes of a block can stand for many, and more is made of them. */
+const MAX_HEADS_BYTES = 32_768;
 
 /** A decoded head. The same block gives the same Head again, and with it what was found out about it. */
 export class Head implements Decoded {
   readonly fields: readonly string[];
   readonly neverIndexed: readonly string[];
+  readonly listBytes: number;
   readonly tooLarge: boolean;
   /** What the layer above made of it: as a request with a body and without, as a reply. */
   open: RequestHead | undefined;
@@ -35,9 +35,10 @@ export class Head implements Decoded {
   #replyFault: string | undefined | null = null;
   #trailersFault: string | undefined | null = null;
 
-  constructor({ fields, neverIndexed, tooLarge }: Decoded) {
+  constructor({ fields, neverIndexed, listBytes, tooLarge }: Decoded) {
     this.fields = fields;
     this.neverIndexed = neverIndexed;
+    this.listBytes = listBytes;
     this.tooLarge = tooLarge;
   }
 
@@ -75,6 +76,7 @@ export class HeaderBlocks {
   #unfinished: Unfinished | undefined;
   /** By the block's bytes; good for one version of the table. */
   readonly #remembered = new Map<string, Head>();
+  #rememberedBytes = 0;
   #version = 0;
 
   constructor(tableBytes: number, maxHeadBytes: number, maxContinuations: number, counts: Counts) {
@@ -134,11 +136,9 @@ export class HeaderBlocks {
       // The block changed the table: what the others meant is no longer sure.
       this.#version = this.#decoder.version;
       this.#remembered.clear();
-    } else if (
-      key !== undefined &&
-      this.#remembered.size < MAX_REMEMBERED &&
-      head.fields.length <= MAX_REMEMBERED_TEXTS
-    ) {
+      this.#rememberedBytes = 0;
+    } else if (key !== undefined && this.#rememberedBytes + head.listBytes <= MAX_HEADS_BYTES) {
+      this.#rememberedBytes += head.listBytes;
       this.#remembered.set(key, head);
     }
     return head;

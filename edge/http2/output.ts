@@ -29,6 +29,8 @@ export class Output {
   buffer: Buffer = NONE;
   /** How far the buffer is written. */
   length = 0;
+  /** Grows with each segment: what lies at a place is only what was written there while it is the same. */
+  segment = 0;
 
   readonly #socket: Socket;
   readonly #taken: () => void;
@@ -63,6 +65,11 @@ export class Output {
     this.#taken();
   }
 
+  /** The kernel has taken what it could not take at once. */
+  drained(): void {
+    if (this.#socket.writableLength === 0) this.#recycle();
+  }
+
   #newSegment(bytes: number): void {
     this.#send();
     if (this.#lent.length > 0 && this.#socket.writableLength === 0) this.#recycle();
@@ -71,6 +78,7 @@ export class Output {
 
   #send(): void {
     const { buffer, length } = this;
+    this.segment++;
     this.length = 0;
     this.buffer = NONE;
     if (buffer !== NONE) this.#lent.push(buffer);

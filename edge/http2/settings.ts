@@ -10,7 +10,8 @@ import {
 
 /** What a peer's SETTINGS change for us; what is not there stays as it was. */
 export interface PeerSettings {
-  tableBytes?: number;
+  /** Each that was said, in order: the smallest matters, too (RFC 7541, section 4.2). */
+  readonly tableBytes: number[];
   maxStreams?: number;
   windowBytes?: number;
 }
@@ -26,7 +27,7 @@ export function readSettings(bytes: Buffer, { flags, stream, start, end }: Frame
     throw new ConnectionError("FRAME_SIZE_ERROR", "SETTINGS of a wrong length");
   }
   if (isAck) return undefined;
-  const settings: PeerSettings = {};
+  const settings: PeerSettings = { tableBytes: [] };
   for (let at = start; at < end; at += 6)
     readSetting(settings, bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2));
   return settings;
@@ -35,7 +36,7 @@ export function readSettings(bytes: Buffer, { flags, stream, start, end }: Frame
 function readSetting(settings: PeerSettings, id: number, value: number): void {
   switch (id) {
     case SETTING.HEADER_TABLE_SIZE:
-      settings.tableBytes = value;
+      settings.tableBytes.push(value);
       return;
     case SETTING.ENABLE_PUSH:
       if (value > 1) throw new ConnectionError("PROTOCOL_ERROR", "ENABLE_PUSH must be 0 or 1");

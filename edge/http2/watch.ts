@@ -61,11 +61,14 @@ export class Watch {
   /** Who reads nothing at all loses the connection; who leaves one stream's window shut, or opens it by the byte, that stream. */
   #look(): void {
     this.#lookedMs = 0;
-    const { socket, streams } = this.#connection;
+    const { socket, streams, windows } = this.#connection;
     if (this.#blocked) return this.#connection.destroy("stall");
     this.#blocked = socket.writableNeedDrain;
-    for (const stream of streams.all())
-      if (stream.isStalled(PROGRESS_BYTES)) this.#connection.refuse(stream, "stall");
+    for (const stream of streams.all()) {
+      // It waits for the peer, and not for its turn among others.
+      const isStalled = stream.isStalled(PROGRESS_BYTES);
+      if (isStalled && windows.room(stream) <= 0) this.#connection.refuse(stream, "stall");
+    }
   }
 
   #onIdle(): void {

@@ -1,10 +1,12 @@
 import { EdgeError } from "../errors.ts";
-import type { BodyReceiver, HeaderList } from "../exchange.ts";
-import { toClient, trailersToWorker } from "../headers.ts";
+import type { HeaderList } from "../exchange.ts";
+import { toClient } from "../headers.ts";
 import type { Http1Stream, WorkerReceiver } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import type { Forward } from "./forward.ts";
 import { workerRequest } from "./http-request.ts";
+import type { Attempt } from "./repeatable-body.ts";
+import { RepeatableBody } from "./repeatable-body.ts";
 import { endReply, respond } from "./reply.ts";
 
 /** Carries a request to an HTTP/1.1 worker, with nothing in between; done when the reply is complete. */
@@ -12,37 +14,20 @@ export function forwardDirect(forward: Forward<Http1Upstream>): void {
   new DirectCall(forward).open();
 }
 
-/** The request's body on its way to the worker. */
-class ClientBody implements BodyReceiver {
-  readonly #stream: Http1Stream;
-  readonly #call: DirectCall;
-
-  constructor(stream: Http1Stream, call: DirectCall) {
-    this.#stream = stream;
-    this.#call = call;
-  }
-
-  data(chunk: Buffer): void {
-    this.#stream.write(chunk);
-  }
-
-  end(trailers: HeaderList): void {
-    this.#stream.end(trailers.length === 0 ? trailers : trailersToWorker(trailers));
-  }
-
-  abort(error: EdgeError): void {
-    this.#call.abort(error);
-  }
-}
-
 /** One request under way, as the worker's reply sees it. */
-class DirectCall implements WorkerReceiver {
+class DirectCall implements WorkerReceiver, Attempt {
   readonly #forward: Forward<Http1Upstream>;
   #stream: Http1Stream | undefined;
   #over = false;
 
   constructor(forward: Forward<Http1Upstream>) {
     this.#forward = forward;
+  }
+
+  /** Where it goes; only once it is connected. */
+  get worker(): Http1Stream {
+    if (this.#stream === undefined) throw new Error("the request has not been sent");
+    return this.#stream;
   }
 
   /** Sends the request. Throws `bad_request` for one that cannot be sent. */
@@ -59,8 +44,10 @@ class DirectCall implements WorkerReceiver {
     if (stream === undefined) return;
     if (exchange.gone) return this.#fail(new EdgeError("client_gone"));
     exchange.onSent = (bytes) => stream.consume(bytes);
-    if (exchange.head.hasBody) stream.onSent = (bytes) => exchange.consume(bytes);
-    exchange.receive(new ClientBody(stream, this));
+    // Another worker may get it after all (see Http1Stream), but only without a body.
+    const body = (this.#forward.body ??= new RepeatableBody(exchange));
+    if (exchange.head.hasBody) body.forget();
+    body.sendTo(this);
   }
 
   inform(status: number, headers: HeaderList): void {

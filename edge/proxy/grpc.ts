@@ -14,13 +14,7 @@ const MAX_TIMER_MS = 2_147_483_647;
 
 /** Carries a gRPC call to a worker over HTTP/2; done when its trailers are on their way. */
 export function forwardGrpc(forward: Forward<Http2Upstream>): void {
-  const { upstream } = forward;
-  const call = new Call(forward, readDeadline(forward));
-  if (upstream.isReady) return call.start();
-  // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
-  within(call.deadline, upstream.ready())
-    .then(() => call.start())
-    .catch((thrown: unknown) => call.abort(toEdgeError(thrown)));
+  new Call(forward, readDeadline(forward)).begin();
 }
 
 const NONE: readonly string[] = [];
@@ -49,9 +43,21 @@ class Call implements ReplyReceiver, Attempt {
     return this.#worker;
   }
 
-  start(): void {
+  /** Goes on as soon as the worker takes another call: at once, or when others have left it room, which they all hear of. */
+  begin(): void {
+    const { upstream } = this.#forward;
+    if (upstream.isReady) return this.#start();
+    // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
+    within(this.deadline, upstream.ready())
+      .then(() => this.begin())
+      .catch((thrown: unknown) => this.abort(toEdgeError(thrown)));
+  }
+
+  #start(): void {
     const exchange = this.#exchange;
     if (exchange.gone) return this.abort(new EdgeError("client_gone"));
+    // More has come since the last attempt than is kept for another.
+    if (this.#forward.body?.isWhole === false) return this.abort(new EdgeError("upstream_reset"));
     const fields =
       this.deadline === undefined ? this.#forward.headers : timed(this.#forward.headers, this.deadline);
     const { head } = exchange;

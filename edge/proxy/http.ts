@@ -1,9 +1,11 @@
 import proxy from "http2-proxy";
 import { EdgeError, fromUpstream } from "../errors.ts";
+import type { Outgoing } from "../exchange.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import { forwardDirect } from "./direct.ts";
 import type { Forward } from "./forward.ts";
+import { RepeatableBody } from "./repeatable-body.ts";
 import { workerRequest } from "./http-request.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
 import { ReplyStandIn, RequestStandIn } from "./stand-ins.ts";
@@ -28,16 +30,22 @@ function forwardCarried(forward: Forward<Http1Upstream>): void {
   const { exchange, headers } = forward;
   const request = new RequestStandIn(exchange, exchange.head.method, NO_HEADERS);
   const reply = new ReplyStandIn();
+  // Credit goes back by the call itself.
+  const worker: Outgoing = {
+    onSent: () => {},
+    write: (chunk) => request.onData?.(chunk),
+    end(trailers) {
+      call.trailers = trailers;
+      request.onEnd?.();
+    },
+  };
   const call = new CarriedCall(forward, workerRequest(exchange, headers), {
-    connected: () =>
-      exchange.receive({
-        data: (chunk) => request.onData?.(chunk),
-        end: (trailers) => {
-          call.trailers = trailers;
-          request.onEnd?.();
-        },
-        abort: (error) => request.onError?.(error),
-      }),
+    connected() {
+      // Another worker may get it after all (see Http1Stream), but only without a body.
+      const body = (forward.body ??= new RepeatableBody(exchange));
+      if (exchange.head.hasBody) body.forget();
+      body.sendTo({ worker, abort: (error) => request.onError?.(error) });
+    },
     finished: () => reply.onFinish?.(),
   });
   const carried = proxy.web(request, reply, {

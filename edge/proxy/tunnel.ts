@@ -202,7 +202,10 @@ export class Tunnel {
   /** A direction has ended. The other may go on for a while, but not for ever. */
   #onEnd(): void {
     clearTimeout(this.#timer);
-    if (this.#clientEnded && this.#workerEnded) return this.destroy();
+    const worker = this.#worker;
+    const hasAll = worker === undefined || worker.writableFinished;
+    if (this.#clientEnded && this.#workerEnded && hasAll) return this.destroy();
+    if (this.#clientEnded && !hasAll) worker.once("finish", () => this.#workerEnded && this.destroy());
     this.#timer = setTimeout(
       () => this.destroy(new EdgeError("upstream_reset", "half-closed for too long")),
       HALF_CLOSED_MS,

@@ -126,5 +126,5 @@ function checkAnswer(headers: HeaderList, key: string, offered: readonly string[
 
 /** Each hop has its own key, so the worker's proof ends here. */
 function acceptHeaders(headers: HeaderList): string[] {
-  return withoutFields(toClient(headers), "sec-websocket-accept");
+  return withoutFields(toClient(headers), "sec-websocket-accept", "content-length");
 }

@@ -13,6 +13,8 @@ export interface Decoded {
   readonly fields: HeaderList;
   /** Names of fields that must never be put into a table (RFC 7541, section 7.1.3). */
   readonly neverIndexed: readonly string[];
+  /** Bytes of names and values, and 32 for each field (RFC 9113, section 6.5.2). */
+  readonly listBytes: number;
   /** True when the block held more than the limit; `fields` then ends before it did. */
   readonly tooLarge: boolean;
 }
@@ -73,7 +75,12 @@ export class Decoder {
       listBytes += name.length + value.length + ENTRY_OVERHEAD;
       if (listBytes <= this.#maxListBytes) fields.push(name, value);
     }
-    return { fields, neverIndexed: neverIndexed ?? NONE, tooLarge: listBytes > this.#maxListBytes };
+    return {
+      fields,
+      neverIndexed: neverIndexed ?? NONE,
+      listBytes,
+      tooLarge: listBytes > this.#maxListBytes,
+    };
   }
 
   /** RFC 7541, section 4.2: only at the beginning of a block, and within what SETTINGS allowed. */

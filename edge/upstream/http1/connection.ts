@@ -62,7 +62,7 @@ export class Connection {
     this.#socket = socket;
     this.#owner = owner;
     this.#parser = new ReplyParser(headBytes, fields);
-    socket.once("connect", () => this.#turn?.connected());
+    socket.once("connect", () => this.#onConnect());
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -130,6 +130,15 @@ export class Connection {
       this.#reader = onBytes;
     };
     turn.upgraded(this.#parser.upgradeHeaders, { socket: this.#socket, receive }, rest);
+  }
+
+  #onConnect(): void {
+    try {
+      this.#turn?.connected();
+    } catch (thrown) {
+      // An exception must not leave an event handler: it would end the process.
+      this.#lose(toEdgeError(thrown), false);
+    }
   }
 
   readonly #onDrain = (): void => this.#turn?.drained();
