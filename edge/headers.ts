@@ -56,8 +56,18 @@ const NOTHING: ReadonlySet<string> = new Set();
 
 /** What Connection declares to be of this connection only. HTTP/2 has no such field, so the common case costs nothing. */
 function namedInConnection(headers: HeaderList): ReadonlySet<string> {
-  if (find(headers, "connection") === undefined) return NOTHING;
+  if (!namesFields(headers)) return NOTHING;
   return new Set(listMembers(headers, "connection").map((name) => name.toLowerCase()));
+}
+
+/** `keep-alive` and `close` are what nearly every Connection says; the one is dropped anyway, the other no name of a field. */
+function namesFields(headers: HeaderList): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] !== "connection") continue;
+    const value = headers[i + 1];
+    if (value !== "keep-alive" && value !== "close") return true;
+  }
+  return false;
 }
 
 /** Fields that say how a message is framed: decided anew for each hop, never copied. */

@@ -1,27 +1,17 @@
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
-import type { Handler, Peer, RequestHead } from "../exchange.ts";
-import type { FieldReader } from "../message/fields.ts";
+import type { Peer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
 import { httpRefusal } from "../refusal.ts";
 import type { Connections } from "./connections.ts";
 import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
+import { Inbox } from "./inbox.ts";
 import { malformed } from "./malformed.ts";
 import { Output } from "./output.ts";
 import { replyHead } from "./reply-head.ts";
 import { RequestParser } from "./request-parser.ts";
 import { UpgradeExchange } from "./upgrade.ts";
-
-/** What a connection is told; the limits are those of config.ts, in bytes and milliseconds. */
-export interface ConnectionOptions {
-  readonly headBytes: number;
-  readonly headMs: number;
-  readonly idleMs: number;
-  readonly lingerMs: number;
-  readonly fields: FieldReader;
-  readonly handle: Handler;
-}
 
 const NEVER = Infinity;
 
@@ -43,28 +33,25 @@ export class Connection implements Carrier {
 
   readonly #socket: Socket;
   readonly #all: Connections;
-  readonly #options: ConnectionOptions;
   readonly #parser: RequestParser;
+  readonly #inbox: Inbox;
   #state: "open" | "closing" | "tunnel" = "open";
   #exchange: Http1Exchange | undefined;
-  /** Bytes that have come too early. */
-  #kept: Buffer | undefined;
   /** True while bytes are being read: what happens meanwhile must not start reading once more. */
   #isReading = false;
   /** True when the body of the request is wanted. */
   #isBodyWanted = false;
-  /** True while the worker takes no more of it. */
-  #isHeld = false;
   /** True when what is read now came before the request ahead of it had been answered. */
   #isBehind = false;
   #isLast = false;
   /** Milliseconds of what the clock runs on at the moment. */
   #waitedMs = 0;
 
-  constructor(socket: Socket, all: Connections, options: ConnectionOptions) {
+  constructor(socket: Socket, all: Connections) {
     this.#socket = socket;
     this.#all = all;
-    this.#options = options;
+    const { options } = all;
+    this.#inbox = new Inbox(socket);
     this.peer = peerOf(socket);
     this.output = new Output(socket, (bytes) => this.#exchange?.onSent(bytes));
     this.#parser = new RequestParser(options.headBytes, options.fields, (chunk) =>
@@ -109,12 +96,11 @@ export class Connection implements Carrier {
   }
 
   hold(): void {
-    this.#isHeld = true;
-    this.#socket.pause();
+    this.#inbox.hold();
   }
 
   goOn(): void {
-    this.#isHeld = false;
+    this.#inbox.letGo();
     this.#readOn();
   }
 
@@ -134,14 +120,10 @@ export class Connection implements Carrier {
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#state === "closing") return;
-    const kept = this.#kept;
-    if (kept === undefined) {
-      if (this.#exchange === undefined && this.#parser.isBetween) this.#isBehind = false;
-      return this.#read(bytes);
-    }
-    this.#kept = undefined;
-    this.#read(Buffer.concat([kept, bytes]));
-    if (this.#kept !== undefined) this.#socket.pause();
+    const isFirst = this.#inbox.isEmpty;
+    if (isFirst && this.#exchange === undefined && this.#parser.isBetween) this.#isBehind = false;
+    this.#read(this.#inbox.and(bytes));
+    if (!isFirst && !this.#inbox.isEmpty) this.#inbox.stop();
   };
 
   readonly #onDrain = (): void => {
@@ -167,11 +149,9 @@ export class Connection implements Carrier {
 
   #readOn(): void {
     if (this.#isReading) return;
-    const kept = this.#kept;
-    this.#kept = undefined;
-    if (kept !== undefined) this.#read(kept);
-    if (this.#kept !== undefined || this.#isHeld || this.#state === "tunnel") return;
-    if (this.#socket.isPaused()) this.#socket.resume();
+    const waiting = this.#inbox.take();
+    if (waiting !== undefined) this.#read(waiting);
+    if (this.#state !== "tunnel") this.#inbox.goOn();
   }
 
   #read(bytes: Buffer): void {
@@ -184,7 +164,7 @@ export class Connection implements Carrier {
     }
     this.#isReading = false;
     if (this.#state === "tunnel") return this.#handOver(at === bytes.length ? undefined : bytes.subarray(at));
-    if (this.#state === "open" && at < bytes.length) this.#kept = bytes.subarray(at);
+    if (this.#state === "open" && at < bytes.length) this.#inbox.keep(bytes.subarray(at));
   }
 
   /** True when what has come may be read at this point. */
@@ -214,7 +194,7 @@ export class Connection implements Carrier {
     if (request.head.protocol === "websocket") return this.#beginTunnel(request.head);
     const exchange = new Http1Exchange(this, request);
     this.#exchange = exchange;
-    this.#options.handle(exchange);
+    this.#all.options.handle(exchange);
   }
 
   /** What cannot be read as a request, or as the rest of one, is the end of the connection. */
@@ -222,7 +202,7 @@ export class Connection implements Carrier {
     const exchange = this.#exchange;
     if (exchange === undefined) return this.#refuse(error);
     this.#state = "closing";
-    this.#kept = undefined;
+    this.#inbox.take();
     if (exchange.isOver) this.#socket.destroySoon();
     else exchange.broken(error);
   }
@@ -236,17 +216,18 @@ export class Connection implements Carrier {
     const isRead = this.#parser.isDone;
     // What still comes of the request is read, and thrown away, until its end or for lingerMs.
     if (!isRead && !this.#isLast && this.#state === "open") {
-      this.#isHeld = false;
+      this.#inbox.letGo();
       return this.#readOn();
     }
     this.#exchange = undefined;
-    this.#isBodyWanted = this.#isHeld = false;
+    this.#isBodyWanted = false;
+    this.#inbox.letGo();
     this.#waitedMs = 0;
     exchange.closed(true);
     if (this.#isLast || this.isDraining || this.#state !== "open")
-      return this.#close(!isRead || this.#kept !== undefined);
+      return this.#close(!isRead || !this.#inbox.isEmpty);
     this.#parser.next();
-    this.#isBehind = this.#isReading || this.#kept !== undefined;
+    this.#isBehind = this.#isReading || !this.#inbox.isEmpty;
     this.#readOn();
   }
 
@@ -256,7 +237,7 @@ export class Connection implements Carrier {
    */
   #close(linger = false): void {
     this.#state = "closing";
-    this.#kept = undefined;
+    this.#inbox.take();
     if (!linger) return this.#socket.destroySoon();
     this.#waitedMs = 0;
     this.#socket.end();
@@ -292,14 +273,14 @@ export class Connection implements Carrier {
     socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
-    this.#options.handle(new UpgradeExchange(socket, early, head, this.peer));
+    this.#all.options.handle(new UpgradeExchange(socket, early, head, this.peer));
   }
 
   // === the clock
 
   /** Milliseconds that the client has for what it is to do now. */
   #limitMs(): number {
-    const { headMs, idleMs, lingerMs } = this.#options;
+    const { headMs, idleMs, lingerMs } = this.#all.options;
     const exchange = this.#exchange;
     if (this.#state === "tunnel" || (exchange !== undefined && !exchange.isOver)) return NEVER;
     // A reply may take its time to be read.

@@ -1,11 +1,28 @@
+import type { Handler } from "../exchange.ts";
+import type { FieldReader } from "../message/fields.ts";
 import type { Connection } from "./connection.ts";
+
+/** What holds for every connection; the limits are those of config.ts, in bytes and milliseconds. */
+export interface ConnectionOptions {
+  readonly headBytes: number;
+  readonly headMs: number;
+  readonly idleMs: number;
+  readonly lingerMs: number;
+  readonly fields: FieldReader;
+  readonly handle: Handler;
+}
 
 /** The HTTP/1.1 connections. An array, in which each knows its place: taking one out touches two, however many there are. */
 export class Connections {
   isDraining = false;
+  readonly options: ConnectionOptions;
 
   readonly #all: Connection[] = [];
   #emptied = (): void => {};
+
+  constructor(options: ConnectionOptions) {
+    this.options = options;
+  }
 
   add(connection: Connection): void {
     connection.place = this.#all.length;

@@ -1,21 +1,19 @@
 import type { Config } from "../config.ts";
 import type { Handler, ProtocolServer } from "../exchange.ts";
 import { FieldReader } from "../message/fields.ts";
-import type { ConnectionOptions } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { Connections } from "./connections.ts";
 import { CLIENT_FAULTS } from "./malformed.ts";
 
 /** HTTP/1.1 and 1.0, as exchanges. */
 export function createHttp1(config: Config, handle: Handler): ProtocolServer {
-  const connections = new Connections();
   const { headBytes, headMs, idleMs, lingerMs } = config;
   const fields = new FieldReader(CLIENT_FAULTS);
-  const options: ConnectionOptions = { headBytes, headMs, idleMs, lingerMs, fields, handle };
+  const connections = new Connections({ headBytes, headMs, idleMs, lingerMs, fields, handle });
   const tickMs = tickOf(config);
   const clock = setInterval(() => connections.tick(tickMs), tickMs).unref();
   return {
-    accept: (socket) => connections.add(new Connection(socket, connections, options)),
+    accept: (socket) => connections.add(new Connection(socket, connections)),
     drain: () => connections.drain(),
     destroy() {
       clearInterval(clock);
