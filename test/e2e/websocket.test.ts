@@ -393,3 +393,31 @@ test("a WebSocket upgrade that is no GET is an ordinary request", async (t) => {
   );
   assert.match(await client.closed, /^HTTP\/1\.1 200 [\s\S]*"method":"POST"/);
 });
+
+test("over HTTP/2: a worker's 101 with a content-length does not cut the tunnel", async (t) => {
+  const worker = await rawWorker(t, (socket, text) => {
+    const key = /sec-websocket-key: (\S+)/i.exec(text)?.[1];
+    if (key === undefined || socket.bytesWritten > 0) return;
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\ncontent-length: 0\r\nsec-websocket-accept: ${webSocketAccept(key)}\r\n\r\n`,
+    );
+    socket.write(Buffer.from([0x82, 1, 1]), () => socket.write(Buffer.from([0x82, 1, 2])));
+  });
+  const { port } = await testEdge(t, { WS_UPSTREAMS: worker });
+  const session = http2Client(t, port);
+  await once(session, "remoteSettings");
+  const stream = session.request({
+    ":method": "CONNECT",
+    ":protocol": "websocket",
+    ":path": "/",
+    ":authority": "a",
+  });
+  stream.on("error", () => {});
+  let bytes = 0;
+  await new Promise<void>((resolve) => {
+    stream.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes === 6) resolve();
+    });
+  });
+});
