@@ -2,23 +2,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { connect, createServer as createTcpServer } from "node:net";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
+import { freePort } from "../support/family.ts";
 import { runScript } from "../support/processes.ts";
 import { startStack } from "../support/stack.ts";
 import { httpWorker } from "../support/workers.ts";
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** The settings of an edge with one worker for everything. */
 function settings(port: number, worker: number, more: Record<string, string> = {}): Record<string, string> {

@@ -4,14 +4,20 @@ import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 
-/** A port nobody uses at the moment. */
+const given = new Set<number>();
+
+/** A port that nobody listens on, and that nobody here was given before: the system may hand out one twice. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, "close");
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
 }
 
 /** Pids of all that came from one program: they carry its mark, TEST_MARK, in their environment. */
