@@ -165,6 +165,8 @@ export class Connection implements Carrier {
     this.#isReading = false;
     if (this.#state === "tunnel") return this.#handOver(at === bytes.length ? undefined : bytes.subarray(at));
     if (this.#state === "open" && at < bytes.length) this.#inbox.keep(bytes.subarray(at));
+    // What was held may have been let go while it was being read.
+    this.#inbox.goOn();
   }
 
   /** True when what has come may be read at this point. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { RawClient } from "../support/clients.ts";
@@ -77,5 +77,28 @@ for (const carrier of ["http2-proxy", "direct"]) {
     let bytes = 0;
     for await (const chunk of reply as AsyncIterable<Buffer>) bytes += chunk.length;
     assert.equal(bytes, 100_000_000);
+  });
+
+  test(`${carrier}: forty uploads of a megabyte, eight at a time, on kept connections`, async (t) => {
+    const worker = await httpWorker(t, async (req, res) => {
+      res.end(String((await readAll(req)).length));
+    });
+    const { port } = await edgeFor(t, worker);
+    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+    t.after(() => agent.destroy());
+    const upload = async (): Promise<string> => {
+      const asked = request({
+        port,
+        method: "POST",
+        path: "/",
+        agent,
+        headers: { "content-length": 1_048_576 },
+      });
+      asked.end(Buffer.alloc(1_048_576));
+      const [reply] = (await once(asked, "response")) as [IncomingMessage];
+      return (await readAll(reply)).toString();
+    };
+    const counted = await Promise.all(Array.from({ length: 40 }, upload));
+    assert.deepEqual(new Set(counted), new Set(["1048576"]));
   });
 }
