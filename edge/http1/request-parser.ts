@@ -3,7 +3,7 @@ import { HeadMemo } from "../exchange.ts";
 import { ChunkedBody } from "../message/chunked.ts";
 import { FieldBlock } from "../message/field-block.ts";
 import type { FieldReader } from "../message/fields.ts";
-import { LastHead } from "./last-head.ts";
+import { KnownHeads } from "../message/known-heads.ts";
 import { CLIENT_FAULTS, malformed } from "./malformed.ts";
 import type { RequestBody } from "./request-framing.ts";
 import { requestFraming } from "./request-framing.ts";
@@ -49,7 +49,8 @@ export class RequestParser {
   readonly #trailerBlock: FieldBlock;
   readonly #fields: FieldReader;
   readonly #onData: (chunk: Buffer) => void;
-  readonly #last = new LastHead();
+  /** A client that asks again sends the same head, mostly: it gets the same request, with what was worked out from it (HeadMemo). */
+  readonly #known = new KnownHeads<ClientRequest>(1);
   #state: State = "between";
   #line: RequestLine | undefined;
   #emptyLines = 0;
@@ -118,14 +119,14 @@ export class RequestParser {
   }
 
   #beginHead(bytes: Buffer, at: number): number {
-    const again = this.#last.at(bytes, at);
+    const again = this.#known.find(bytes, at);
     if (again !== undefined) {
-      this.#begin(again);
-      return at + this.#last.length;
+      this.#begin(again.value);
+      return at + again.length;
     }
     this.#state = "head";
     const next = this.#readHead(bytes, at);
-    if (this.request !== undefined) this.#last.keep(bytes, at, next, this.request);
+    if (this.request !== undefined) this.#known.keep(bytes, at, next, this.request);
     return next;
   }
 

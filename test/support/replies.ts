@@ -1,6 +1,8 @@
 import { EdgeError } from "../../edge/errors.ts";
 import { FieldReader } from "../../edge/message/fields.ts";
+import { KnownHeads } from "../../edge/message/known-heads.ts";
 import { WORKER_FAULTS } from "../../edge/upstream/http1/garbage.ts";
+import type { FinalHead } from "../../edge/upstream/http1/reply-parser.ts";
 import { ReplyParser } from "../../edge/upstream/http1/reply-parser.ts";
 
 /** Bytes that a head may have in these tests. */
@@ -10,11 +12,11 @@ export const HEAD_BYTES = 512;
 export function transcript(
   text: string,
   cut: (bytes: Buffer) => Iterable<Buffer> = whole,
-  { method = "GET", upgrade = false, thenEnd = false } = {},
+  { known = new KnownHeads<FinalHead>(1), method = "GET", upgrade = false, thenEnd = false } = {},
 ): string[] {
   const lines: string[] = [];
   let body = "";
-  const parser = new ReplyParser(HEAD_BYTES, new FieldReader(WORKER_FAULTS));
+  const parser = new ReplyParser(HEAD_BYTES, new FieldReader(WORKER_FAULTS), known);
   const events = {
     inform: (status: number, headers: readonly string[]) => void lines.push(`${status} ${headers.join("|")}`),
     head: (status: number, headers: readonly string[], end: boolean) =>

@@ -1,10 +1,8 @@
 import type { Socket } from "node:net";
 import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
-import type { FieldReader } from "../../message/fields.ts";
 import type { Asked } from "./framing.ts";
-import type { ReplyEvents } from "./reply-parser.ts";
-import { ReplyParser } from "./reply-parser.ts";
+import type { ReplyEvents, ReplyParser } from "./reply-parser.ts";
 
 /** The request under way on a connection, as the connection sees it. */
 export interface Turn extends ReplyEvents {
@@ -58,10 +56,10 @@ export class Connection {
   /** Who reads it once it is handed over. */
   #reader: ((bytes: Buffer) => void) | undefined;
 
-  constructor(socket: Socket, owner: Owner, headBytes: number, fields: FieldReader) {
+  constructor(socket: Socket, owner: Owner, parser: ReplyParser) {
     this.#socket = socket;
     this.#owner = owner;
-    this.#parser = new ReplyParser(headBytes, fields);
+    this.#parser = parser;
     socket.once("connect", () => this.#onConnect());
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);

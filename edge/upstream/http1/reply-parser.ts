@@ -3,6 +3,7 @@ import { isFinalStatus } from "../../headers.ts";
 import { ChunkedBody } from "../../message/chunked.ts";
 import { FieldBlock } from "../../message/field-block.ts";
 import type { FieldReader } from "../../message/fields.ts";
+import type { KnownHeads } from "../../message/known-heads.ts";
 import type { Asked, ReplyFraming } from "./framing.ts";
 import { replyFraming } from "./framing.ts";
 import { WORKER_FAULTS, garbage } from "./garbage.ts";
@@ -14,6 +15,13 @@ export interface ReplyEvents {
   head(status: number, headers: HeaderList, end: boolean): void;
   /** `chunk` is a view of the bytes that were pushed. */
   data(chunk: Buffer): void;
+}
+
+/** The head of a final reply, and what it says of its connection. */
+export interface FinalHead {
+  readonly status: number;
+  readonly headers: HeaderList;
+  readonly framing: ReplyFraming;
 }
 
 /** Interim replies before the final one: more is a worker gone wrong. */
@@ -49,6 +57,7 @@ export class ReplyParser {
   readonly #headBlock: FieldBlock;
   readonly #trailerBlock: FieldBlock;
   readonly #fields: FieldReader;
+  readonly #known: KnownHeads<FinalHead>;
   readonly #onChunk: (chunk: Buffer) => void;
   #state: State = "idle";
   #asked: Asked | undefined;
@@ -62,11 +71,15 @@ export class ReplyParser {
   #prefix = 0;
   #interim = 0;
 
-  /** `headBytes` is the bytes that a head may have; trailers may have as many. */
-  constructor(headBytes: number, fields: FieldReader) {
+  /**
+   * `headBytes` is the bytes that a head may have; trailers may have as many. `fields` and `known` may be shared by all
+   * connections to a worker.
+   */
+  constructor(headBytes: number, fields: FieldReader, known: KnownHeads<FinalHead>) {
     this.#headBlock = new FieldBlock(headBytes, WORKER_FAULTS, (line) => this.#onStatusLine(line));
     this.#trailerBlock = new FieldBlock(headBytes, WORKER_FAULTS);
     this.#fields = fields;
+    this.#known = known;
     this.#onChunk = (chunk) => this.#events?.data(chunk);
   }
 
@@ -129,11 +142,21 @@ export class ReplyParser {
   }
 
   #readHead(bytes: Buffer, at: number): number {
+    const isWhole = this.#prefix === 0;
+    const again = isWhole && this.#asked?.method !== "HEAD" ? this.#known.find(bytes, at) : undefined;
+    if (again !== undefined) {
+      this.#begin(again.value);
+      return at + again.length;
+    }
     if (this.#prefix < PREFIX.length) this.#checkPrefix(bytes, at);
     const next = this.#headBlock.push(bytes, at);
     if (next === -1) return bytes.length;
     this.#prefix = 0;
-    this.#onHead(this.#fields.read(this.#headBlock.text));
+    const final = this.#onHead(this.#fields.read(this.#headBlock.text));
+    if (final === undefined) return next;
+    // Of a reply to HEAD the same bytes mean something else.
+    if (isWhole && this.#asked?.method !== "HEAD") this.#known.keep(bytes, at, next, final);
+    this.#begin(final);
     return next;
   }
 
@@ -181,18 +204,23 @@ export class ReplyParser {
     }
   }
 
-  #onHead(headers: HeaderList): void {
-    if (this.#status === 101) this.#onUpgrade(headers);
-    else if (this.#status < 200) this.#onInterim(headers);
-    else this.#onFinal(headers);
+  /** What the head of a final reply says; undefined for another one, which has been dealt with. */
+  #onHead(headers: HeaderList): FinalHead | undefined {
+    const status = this.#status;
+    if (status === 101) this.#onUpgrade(headers);
+    else if (status < 200) this.#onInterim(headers);
+    else {
+      const framing = replyFraming(this.#minorVersion, status, headers, this.#asked?.method ?? "GET");
+      return { status, headers, framing };
+    }
+    return undefined;
   }
 
-  #onFinal(headers: HeaderList): void {
-    const framing = replyFraming(this.#minorVersion, this.#status, headers, this.#asked?.method ?? "GET");
+  #begin({ status, headers, framing }: FinalHead): void {
     this.#framing = framing;
     this.#left = framing.length;
     this.#state = framing.body === "none" ? "done" : framing.body;
-    this.#events?.head(this.#status, headers, framing.body === "none");
+    this.#events?.head(status, headers, framing.body === "none");
   }
 
   /** RFC 9110, section 15.2: any number of them may come, and none has a body. */

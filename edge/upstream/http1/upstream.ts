@@ -1,11 +1,14 @@
 import type { OnReadOpts } from "node:net";
 import { FieldReader } from "../../message/fields.ts";
+import { KnownHeads } from "../../message/known-heads.ts";
 import type { Address } from "../../parse.ts";
 import { connectTo } from "../connect.ts";
 import type { Owner } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { WORKER_FAULTS } from "./garbage.ts";
 import { IdleConnections } from "./idle.ts";
+import type { FinalHead } from "./reply-parser.ts";
+import { ReplyParser } from "./reply-parser.ts";
 import type { Connections, WorkerReceiver, WorkerRequest } from "./stream.ts";
 import { Http1Stream } from "./stream.ts";
 
@@ -18,6 +21,8 @@ export interface Http1UpstreamOptions {
 
 /** Bytes one read from a worker can bring. */
 const READ_BYTES = 65_536;
+/** Reply heads that are remembered. */
+const KNOWN_HEADS = 4;
 
 /** One HTTP/1.1 worker, and the connections that are kept open to it. */
 export class Http1Upstream implements Owner, Connections {
@@ -26,6 +31,7 @@ export class Http1Upstream implements Owner, Connections {
   readonly #idle = new IdleConnections();
   readonly #all = new Set<Connection>();
   readonly #fields = new FieldReader(WORKER_FAULTS);
+  readonly #known = new KnownHeads<FinalHead>(KNOWN_HEADS);
   /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
@@ -60,7 +66,7 @@ export class Http1Upstream implements Owner, Connections {
       allowHalfOpen: halfOpen,
       onread: this.#intoBuffer(receive),
     });
-    const connection = new Connection(socket, this, headBytes, this.#fields);
+    const connection = new Connection(socket, this, new ReplyParser(headBytes, this.#fields, this.#known));
     this.#all.add(connection);
     return connection;
   }

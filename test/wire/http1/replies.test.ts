@@ -1,6 +1,8 @@
 // Workers' replies, each read whole and one byte at a time (RFC 9112).
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { KnownHeads } from "../../../edge/message/known-heads.ts";
+import type { FinalHead } from "../../../edge/upstream/http1/reply-parser.ts";
 import { numbers, pieces } from "../../support/random.ts";
 import { HEAD_BYTES, byteByByte, transcript, whole } from "../../support/replies.ts";
 
@@ -304,6 +306,32 @@ const badChunks: readonly Refusal[] = [
   ],
 ];
 
+test("what is remembered of the heads before changes nothing of how a reply is read", () => {
+  const known = new KnownHeads<FinalHead>(4);
+  const all = [...good, ...bad];
+  for (const [, text, , asked] of [...all, ...all.toReversed(), ...all.flatMap((one) => [one, one])]) {
+    const want = transcript(text, whole, asked as object);
+    assert.deepEqual(transcript(text, whole, { ...(asked as object), known }), want, JSON.stringify(text));
+  }
+});
+
+test("a head that is remembered from a GET still has no body for HEAD, and the other way round", () => {
+  const text = `${OK}content-length: 2\r\n\r\n`;
+  for (const methods of [
+    ["GET", "HEAD", "GET"],
+    ["HEAD", "GET", "HEAD"],
+  ]) {
+    const known = new KnownHeads<FinalHead>(4);
+    for (const method of methods) {
+      const isHead = method === "HEAD";
+      const want = isHead
+        ? ["200 END content-length|2", "done", "rest 2"]
+        : ["200 content-length|2", "body ok", "done"];
+      assert.deepEqual(transcript(`${text}ok`, whole, { method, known }), want);
+    }
+  }
+});
+
 for (const [why, text, message] of badChunks) {
   const want = `upstream_garbage: the worker sent ${message}`;
   const seen = (cut: typeof byteByByte | typeof whole) =>
@@ -365,6 +393,7 @@ test("however a reply is bent and cut, it is read the same, and refused in no ot
     "content-length: 1\r\n",
     "\xff",
   ];
+  const known = new KnownHeads<FinalHead>(4);
   for (let round = 0; round < 3000; round++) {
     let text = sources[next(sources.length)]!;
     for (let change = next(3); change >= 0; change--) {
@@ -374,6 +403,7 @@ test("however a reply is bent and cut, it is read the same, and refused in no ot
     const asked = { method: next(4) === 0 ? "HEAD" : "GET", upgrade: next(2) === 0, thenEnd: next(2) === 0 };
     const want = transcript(text, whole, asked);
     assert.deepEqual(transcript(text, byteByByte, asked), want, JSON.stringify(text));
+    assert.deepEqual(transcript(text, whole, { ...asked, known }), want, JSON.stringify(text));
     assert.deepEqual(
       transcript(text, (bytes) => pieces(bytes, next), asked),
       want,
