@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import { createAuthenticate } from "./auth/authenticate.ts";
 import type { CountsView, EndpointView, UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
@@ -19,6 +18,7 @@ import { createForwardHttp } from "./proxy/http.ts";
 import type { Tunnel } from "./proxy/tunnel.ts";
 import { forwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
+import type { SocketEnd } from "./socket-end.ts";
 import { untilReachable } from "./upstream/health.ts";
 import { Http1Upstream } from "./upstream/http1/upstream.ts";
 import type { Endpoint } from "./upstream/pool.ts";
@@ -37,7 +37,7 @@ export interface Edge {
   /** Opens the port; resolves with its number, rejects when it cannot be had. */
   listen(): Promise<number>;
   /** Takes a connection that was accepted elsewhere (see EdgeServer). */
-  accept(socket: Socket): void;
+  accept(end: SocketEnd): void;
   upstreams(): UpstreamsView;
   counts(): CountsView;
   /** Takes no new work, lets the running finish for `drainSeconds`, then ends it. */

@@ -1,5 +1,5 @@
-import type { Socket } from "node:net";
 import type { EdgeError } from "./errors.ts";
+import type { SocketEnd } from "./socket-end.ts";
 
 /** Header fields as a flat `[name, value, name, value, …]` list: order and repetition survive, names are lower-case. */
 export type HeaderList = readonly string[];
@@ -118,8 +118,8 @@ export interface Exchange extends Incoming, Outgoing {
 
 /** Serves one HTTP version on connections that it is handed. */
 export interface ProtocolServer {
-  /** Takes over a connection whose first bytes have been put back. */
-  accept(socket: Socket): void;
+  /** Takes over a connection and what has been read from it, valid during the call only. */
+  accept(end: SocketEnd, first: Buffer): void;
   /** Lets running exchanges finish and takes no further ones. Resolves when the last connection is closed. */
   drain(): Promise<void>;
   /** Ends every connection at once. */

@@ -7,13 +7,17 @@ import type { LimitName } from "./limits.ts";
 import { createHttp2 } from "./http2/server.ts";
 import { listen } from "./listen.ts";
 import { sniff } from "./sniff.ts";
+import type { SocketEnd } from "./socket-end.ts";
+import { adopt } from "./socket-end.ts";
+
+const NOTHING = Buffer.alloc(0);
 
 /** The one port: tells each connection's protocol from its first bytes and hands it to that protocol's server. */
 export interface EdgeServer {
   /** Resolves with the port once listening; rejects when it cannot. */
   listen(port: number): Promise<number>;
-  /** Takes a connection that was accepted elsewhere. It must allow half-open, for tunnels, whose directions end one by one. */
-  accept(socket: Socket): void;
+  /** Takes a connection that was accepted elsewhere, before anything was read from it. */
+  accept(end: SocketEnd): void;
   /** Takes no new connection; running exchanges go on. Resolves when the last connection is closed. */
   drain(): Promise<void>;
   /** Ends every connection at once. */
@@ -29,15 +33,16 @@ export function createEdgeServer(
   const http1 = createHttp1(config, handle);
   const http2 = createHttp2(config, handle, exceeded);
   const undecided = new Set<Socket>();
-  const accept = (socket: Socket): void => {
+  const accept = (end: SocketEnd): void => {
+    const { socket } = end;
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));
-    detect(socket, config, (protocol) => {
+    detect(end, config, (protocol, first) => {
       undecided.delete(socket);
-      (protocol === "http2" ? http2 : http1).accept(socket);
+      (protocol === "http2" ? http2 : http1).accept(end, first);
     });
   };
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  const server = createServer({ noDelay: true }, (socket) => accept(adopt(socket)));
   const all: readonly ProtocolServer[] = [http1, http2];
   return {
     listen: (port) => listen(server, port),
@@ -55,18 +60,17 @@ export function createEdgeServer(
   };
 }
 
-/** Reads until the protocol is clear and puts the bytes back. A connection that says too little for too long is closed. */
+/** Reads until the protocol is clear; `decided` gets what was read, valid during the call only. A connection that says too little for too long is closed. */
 function detect(
-  socket: Socket,
+  { socket, receive }: SocketEnd,
   { headMs, idleMs }: Config,
-  decided: (protocol: "http1" | "http2") => void,
+  decided: (protocol: "http1" | "http2", first: Buffer) => void,
 ): void {
-  let seen = Buffer.alloc(0);
+  let before = NOTHING;
   // A connection may stay silent for long (browsers open some in advance), but not for ever; a head that has begun may not.
   let timer = setTimeout(() => onGone(), idleMs);
   const done = (): void => {
     clearTimeout(timer);
-    socket.off("readable", onReadable);
     socket.off("error", onGone);
     socket.off("end", onGone);
     socket.off("close", done);
@@ -75,21 +79,19 @@ function detect(
     done();
     socket.destroy();
   };
-  const onReadable = (): void => {
-    const chunk = socket.read() as Buffer | null;
-    if (chunk === null) return;
-    if (seen.length === 0) {
+  receive((bytes) => {
+    const seen = before.length === 0 ? bytes : Buffer.concat([before, bytes]);
+    const protocol = sniff(seen);
+    if (protocol !== "more") {
+      done();
+      return decided(protocol, seen);
+    }
+    if (before.length === 0) {
       clearTimeout(timer);
       timer = setTimeout(onGone, headMs);
     }
-    seen = Buffer.concat([seen, chunk]);
-    const protocol = sniff(seen);
-    if (protocol === "more") return;
-    done();
-    socket.unshift(seen);
-    decided(protocol);
-  };
-  socket.on("readable", onReadable);
+    before = Buffer.from(seen);
+  });
   socket.on("error", onGone);
   socket.on("end", onGone);
   socket.once("close", done);

@@ -13,7 +13,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["sniff.ts", 0],
   ["limits.ts", 0],
   ["recall.ts", 0],
-  ["read-directly.ts", 0],
+  ["socket-end.ts", 0],
   ["peer.ts", 1],
   ["headers.ts", 1],
   ["deadline.ts", 1],

@@ -6,6 +6,7 @@ import { httpRefusal } from "../refusal.ts";
 import type { Connections } from "./connections.ts";
 import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
+import type { SocketEnd } from "../socket-end.ts";
 import { Inbox } from "./inbox.ts";
 import { malformed } from "./malformed.ts";
 import { Output } from "./output.ts";
@@ -31,6 +32,7 @@ export class Connection implements Carrier {
   /** Where it stands among all connections; for Connections alone. */
   place = -1;
 
+  readonly #end: SocketEnd;
   readonly #socket: Socket;
   readonly #all: Connections;
   readonly #parser: RequestParser;
@@ -47,7 +49,9 @@ export class Connection implements Carrier {
   /** Milliseconds of what the clock runs on at the moment. */
   #waitedMs = 0;
 
-  constructor(socket: Socket, all: Connections) {
+  constructor(end: SocketEnd, all: Connections) {
+    const { socket } = end;
+    this.#end = end;
     this.#socket = socket;
     this.#all = all;
     const { options } = all;
@@ -57,12 +61,21 @@ export class Connection implements Carrier {
     this.#parser = new RequestParser(options.headBytes, options.fields, (chunk) =>
       this.#exchange?.data(chunk),
     );
-    socket.on("data", this.#onData);
+    end.receive((bytes) => this.receive(bytes));
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     // 'close' follows, and says all that there is to know.
     socket.on("error", () => {});
     socket.once("close", () => this.#onClose());
+  }
+
+  /** Bytes have come. They are valid during the call only. */
+  receive(bytes: Buffer): void {
+    if (this.#state === "closing") return;
+    const isFirst = this.#inbox.isEmpty;
+    if (isFirst && this.#exchange === undefined && this.#parser.isBetween) this.#isBehind = false;
+    this.#read(this.#inbox.and(bytes));
+    if (!isFirst && !this.#inbox.isEmpty) this.#inbox.stop();
   }
 
   /** `ms` milliseconds have passed. The ones before the clock was started may be among them, so the first do not count. */
@@ -117,14 +130,6 @@ export class Connection implements Carrier {
   }
 
   // === what the socket tells
-
-  readonly #onData = (bytes: Buffer): void => {
-    if (this.#state === "closing") return;
-    const isFirst = this.#inbox.isEmpty;
-    if (isFirst && this.#exchange === undefined && this.#parser.isBetween) this.#isBehind = false;
-    this.#read(this.#inbox.and(bytes));
-    if (!isFirst && !this.#inbox.isEmpty) this.#inbox.stop();
-  };
 
   readonly #onDrain = (): void => {
     this.output.drained();
@@ -272,10 +277,9 @@ export class Connection implements Carrier {
     if (head === undefined) return;
     const socket = this.#socket;
     socket.pause();
-    socket.off("data", this.#onData);
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
-    this.#all.options.handle(new UpgradeExchange(socket, early, head, this.peer));
+    this.#all.options.handle(new UpgradeExchange(this.#end, early, head, this.peer));
   }
 
   // === the clock

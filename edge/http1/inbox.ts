@@ -30,8 +30,9 @@ export class Inbox {
     return bytes;
   }
 
+  /** Keeps a copy: the bytes' memory is read into again. */
   keep(bytes: Buffer): void {
-    this.#waiting = bytes;
+    this.#waiting = Buffer.from(bytes);
   }
 
   stop(): void {

@@ -13,7 +13,11 @@ export function createHttp1(config: Config, handle: Handler): ProtocolServer {
   const tickMs = tickOf(config);
   const clock = setInterval(() => connections.tick(tickMs), tickMs).unref();
   return {
-    accept: (socket) => connections.add(new Connection(socket, connections)),
+    accept(end, first) {
+      const connection = new Connection(end, connections);
+      connections.add(connection);
+      connection.receive(first);
+    },
     drain: () => connections.drain(),
     destroy() {
       clearInterval(clock);

@@ -3,6 +3,8 @@ import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
 import { find } from "../headers.ts";
+import type { SocketEnd } from "../socket-end.ts";
+import { writeCopy } from "../socket-end.ts";
 import { httpRefusal } from "../refusal.ts";
 import { fieldLines, replyHead } from "./reply-head.ts";
 import { statusLine } from "./reasons.ts";
@@ -37,6 +39,7 @@ export class UpgradeExchange implements Exchange {
   place = -1;
   onClosed: (exchange: Exchange) => void = nobody;
 
+  readonly #end: SocketEnd;
   readonly #socket: Socket;
   #receiver: BodyReceiver | undefined;
   /** What came behind the handshake, until somebody receives it. */
@@ -48,12 +51,14 @@ export class UpgradeExchange implements Exchange {
   /** Bytes that the client has not read, once there are many. */
   #unsent = 0;
 
-  /** Takes over a paused socket, and what has been read from it behind the head. */
-  constructor(socket: Socket, early: Buffer | undefined, head: RequestHead, peer: Peer) {
+  /** Takes over a paused socket, and what has been read from it behind the head, valid during the call only. */
+  constructor(end: SocketEnd, early: Buffer | undefined, head: RequestHead, peer: Peer) {
+    const { socket } = end;
     this.head = head;
     this.peer = peer;
+    this.#end = end;
     this.#socket = socket;
-    this.#early = early;
+    this.#early = early === undefined ? undefined : Buffer.from(early);
     // A client that vanished without a word is noticed after a while.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on("drain", () => {
@@ -75,8 +80,8 @@ export class UpgradeExchange implements Exchange {
     const early = this.#early;
     this.#early = undefined;
     if (early !== undefined) this.#onData(early);
-    this.#socket.on("data", this.#onData);
-    this.#socket.on("end", this.#onEnd);
+    this.#end.receive((bytes) => this.#onData(bytes));
+    this.#socket.on("end", () => this.#onEnd());
     if (this.#underWay <= HIGH_WATER) this.#socket.resume();
   }
 
@@ -113,8 +118,7 @@ export class UpgradeExchange implements Exchange {
     if (this.#over) return;
     this.bytesOut += chunk.length;
     if (this.#chunked) this.#socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");
-    // A copy: the chunk's memory is its sender's again.
-    const goesOn = this.#socket.write(Buffer.from(chunk));
+    const goesOn = writeCopy(this.#socket, chunk);
     if (this.#chunked) this.#socket.write("\r\n", "latin1");
     if (goesOn) this.onSent(chunk.length);
     else this.#unsent += chunk.length;
@@ -142,23 +146,28 @@ export class UpgradeExchange implements Exchange {
     this.end();
   }
 
-  readonly #onData = (bytes: Buffer): void => {
+  #onData(bytes: Buffer): void {
     this.#underWay += bytes.length;
     if (this.#underWay > HIGH_WATER) this.#socket.pause();
-    this.#guard((receiver) => receiver.data(bytes));
-  };
+    try {
+      this.#receiver?.data(bytes);
+    } catch (thrown) {
+      this.#onFault(thrown);
+    }
+  }
 
-  readonly #onEnd = (): void => this.#guard((receiver) => receiver.end(NO_TRAILERS));
+  #onEnd(): void {
+    try {
+      this.#receiver?.end(NO_TRAILERS);
+    } catch (thrown) {
+      this.#onFault(thrown);
+    }
+  }
 
   /** An exception must not leave an event handler: it would end the process. */
-  #guard(act: (receiver: BodyReceiver) => void): void {
+  #onFault(thrown: unknown): void {
     const receiver = this.#receiver;
-    if (receiver === undefined) return;
-    try {
-      act(receiver);
-    } catch (thrown) {
-      this.#receiver = undefined;
-      receiver.abort(toEdgeError(thrown));
-    }
+    this.#receiver = undefined;
+    receiver?.abort(toEdgeError(thrown));
   }
 }

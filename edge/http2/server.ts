@@ -3,11 +3,11 @@ import type { Config } from "../config.ts";
 import { EdgeError } from "../errors.ts";
 import type { Handler, ProtocolServer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
-import { readDirectly } from "../read-directly.ts";
 import { Connection } from "./connection.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { checkHead, readHead } from "./head.ts";
 import type { LimitName, Limits } from "../limits.ts";
+import type { SocketEnd } from "../socket-end.ts";
 import { resetBy } from "./reset.ts";
 import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";
@@ -51,7 +51,8 @@ export function createHttp2(
   }, tickMs).unref();
 
   return {
-    accept(socket) {
+    accept(end, first) {
+      const { socket } = end;
       // A client that ends its direction has left: HTTP/2 has no half-closed connections, only streams.
       socket.allowHalfOpen = false;
       const connection = serve(socket);
@@ -61,7 +62,7 @@ export function createHttp2(
         connections.delete(socket);
         if (connections.size === 0) emptied?.();
       });
-      afterPreface(socket, (bytes) => connection.receive(bytes));
+      afterPreface(end, first, (bytes) => connection.receive(bytes));
     },
     drain() {
       for (const connection of connections.values()) connection.drain();
@@ -90,20 +91,16 @@ function requestHead(block: Head, end: boolean): RequestHead {
     : (block.open ??= readHead(fields, end, neverIndexed));
 }
 
-/** Hands on what follows the client's preface, whose beginning was what told HTTP/2 from HTTP/1.1. */
-function afterPreface(socket: Socket, receive: (bytes: Buffer) => void): void {
-  let left = PREFACE.length;
-  socket.on("data", (bytes: Buffer) => {
-    if (left === 0) return receive(bytes);
-    const part = bytes.subarray(0, left);
-    if (
-      PREFACE.compare(part, 0, part.length, PREFACE.length - left, PREFACE.length - left + part.length) !== 0
-    ) {
-      socket.destroy();
-      return;
-    }
-    left -= part.length;
-    if (left === 0) readDirectly(socket, receive);
-    if (bytes.length > part.length) receive(bytes.subarray(part.length));
-  });
+/** Hands on what follows the client's preface, whose beginning, in `first`, was what told HTTP/2 from HTTP/1.1. */
+function afterPreface(end: SocketEnd, first: Buffer, receive: (bytes: Buffer) => void): void {
+  let at = 0;
+  const onBytes = (bytes: Buffer): void => {
+    const length = Math.min(bytes.length, PREFACE.length - at);
+    if (PREFACE.compare(bytes, 0, length, at, at + length) !== 0) return void end.socket.destroy();
+    at += length;
+    if (at === PREFACE.length) end.receive(receive);
+    if (bytes.length > length) receive(bytes.subarray(length));
+  };
+  end.receive(onBytes);
+  onBytes(first);
 }

@@ -3,6 +3,7 @@ import { readConfig } from "../config.ts";
 import type { Edge } from "../edge.ts";
 import { withoutUndici } from "../lean.ts";
 import { createLog } from "../log.ts";
+import { adopt } from "../socket-end.ts";
 import { Connections } from "./connections.ts";
 import type { ToChild, ToParent } from "./messages.ts";
 
@@ -41,11 +42,11 @@ function listenToParent(edge: Edge): void {
   const connections = new Connections(say);
   process.on("message", (message: ToChild, socket: Socket | undefined) => {
     switch (message.kind) {
-      case "connection":
-        connections.take(message.id, socket);
-        if (socket === undefined) return;
-        socket.allowHalfOpen = true;
-        return edge.accept(socket);
+      case "connection": {
+        const end = socket === undefined ? undefined : adopt(socket);
+        connections.take(message.id, end?.socket);
+        return end === undefined ? undefined : edge.accept(end);
+      }
       case "ask": {
         const report = {
           running: edge.lifecycle.running,

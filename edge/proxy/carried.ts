@@ -1,7 +1,7 @@
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { toClient, trailersToWorker } from "../headers.ts";
-import type { WorkerEnd } from "../upstream/http1/connection.ts";
+import type { SocketEnd } from "../socket-end.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import type { Forward } from "./forward.ts";
@@ -16,7 +16,7 @@ export interface Turns {
   /** The reply has been passed on to its end. */
   finished(): void;
   /** The worker has switched protocols; throws to refuse its 101. */
-  upgraded?(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void;
+  upgraded?(headers: HeaderList, worker: SocketEnd, rest: Buffer): void;
 }
 
 const NO_TRAILERS: HeaderList = [];
@@ -106,7 +106,7 @@ export class CarriedCall implements WorkerReceiver, Requester {
     this.#turns.finished();
   }
 
-  upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void {
+  upgraded(headers: HeaderList, worker: SocketEnd, rest: Buffer): void {
     this.#turns.upgraded?.(headers, worker, rest);
     this.request.onUpgrade?.({ headers: {} }, new WorkerSocketStandIn(worker.socket), NOTHING);
   }

@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
-import type { WorkerEnd } from "../upstream/http1/connection.ts";
+import type { SocketEnd } from "../socket-end.ts";
+import { writeCopy } from "../socket-end.ts";
 import type { Listener } from "./stand-ins.ts";
 import { FrameTracker, closeFrame } from "./websocket-frames.ts";
 
@@ -54,7 +55,7 @@ export class Tunnel {
   }
 
   /** The worker has answered 101: what comes goes straight to the other end from now on. */
-  opened(worker: WorkerEnd, rest: Buffer): void {
+  opened(worker: SocketEnd, rest: Buffer): void {
     const { socket } = worker;
     this.answered();
     this.#open = true;
@@ -138,9 +139,8 @@ export class Tunnel {
   // === client to worker
 
   #toWorker(chunk: Buffer): void {
-    // A copy: the chunk's memory is the client's connection's again.
-    if (this.#worker?.write(Buffer.from(chunk)) === true) return this.#exchange.consume(chunk.length);
-    this.#unread += chunk.length;
+    if (this.#worker !== undefined && writeCopy(this.#worker, chunk)) this.#exchange.consume(chunk.length);
+    else this.#unread += chunk.length;
   }
 
   #onDrain(): void {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
+import type { SocketEnd } from "../../socket-end.ts";
 import type { Asked } from "./framing.ts";
 import type { ReplyEvents, ReplyParser } from "./reply-parser.ts";
 
@@ -11,19 +12,13 @@ export interface Turn extends ReplyEvents {
   /** The reply is complete. */
   replied(trailers: HeaderList): void;
   /** 101: the connection is the request's own now. `rest` is what has already come behind the head, valid during the call. */
-  upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void;
+  upgraded(headers: HeaderList, worker: SocketEnd, rest: Buffer): void;
   /** Nothing more comes. `stale` is true when the worker had given up the connection before it saw the request. */
   lost(error: EdgeError, stale: boolean): void;
   /** What was written has left. */
   drained(): void;
   /** True once nothing more of the request will be sent. */
   readonly isSent: boolean;
-}
-
-/** A connection that is somebody's own: its socket, and how to read it. What is read is valid during the call only. */
-export interface WorkerEnd {
-  readonly socket: Socket;
-  receive(onBytes: (bytes: Buffer) => void): void;
 }
 
 /** Whom a connection belongs to. */

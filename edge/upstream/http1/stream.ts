@@ -2,7 +2,9 @@ import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
 import type { ReplyReceiver, UpstreamStream } from "../session.ts";
-import type { Connection, Turn, WorkerEnd } from "./connection.ts";
+import type { SocketEnd } from "../../socket-end.ts";
+import { writeCopy } from "../../socket-end.ts";
+import type { Connection, Turn } from "./connection.ts";
 import type { Asked } from "./framing.ts";
 import type { RequestBody } from "./request-head.ts";
 import { fieldLines } from "./request-head.ts";
@@ -25,7 +27,7 @@ export interface WorkerReceiver extends ReplyReceiver {
   /** The worker is connected, and the head on its way. Not called when `isConnected` was true as `open` returned. */
   connected(): void;
   /** The worker has switched protocols; throws to refuse that. Only called for what asked for it. */
-  readonly upgraded?: ((headers: HeaderList, worker: WorkerEnd, rest: Buffer) => void) | undefined;
+  readonly upgraded?: ((headers: HeaderList, worker: SocketEnd, rest: Buffer) => void) | undefined;
 }
 
 /** Where a request gets its connection. */
@@ -73,8 +75,7 @@ export class Http1Stream implements UpstreamStream, Turn {
     // What is beyond the length would be the next request on this connection.
     if (this.#left < 0)
       return this.#fail(new EdgeError("bad_request", "more body than the content-length says"));
-    // A copy, as in asChunk: the chunk's memory is its sender's again.
-    this.#give(chunk.length, socket.write(Buffer.from(chunk)));
+    this.#give(chunk.length, writeCopy(socket, chunk));
   }
 
   end(trailers: HeaderList): void {
@@ -127,7 +128,7 @@ export class Http1Stream implements UpstreamStream, Turn {
     this.#receiver.data(view);
   }
 
-  upgraded(headers: HeaderList, worker: WorkerEnd, rest: Buffer): void {
+  upgraded(headers: HeaderList, worker: SocketEnd, rest: Buffer): void {
     this.#over = true;
     try {
       this.#receiver.upgraded?.(headers, worker, rest);

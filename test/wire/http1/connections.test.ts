@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { Asking, GET, POST, ask, upstreamTo } from "../../support/http1-client.ts";
-import type { WorkerEnd } from "../../../edge/upstream/http1/connection.ts";
+import type { SocketEnd } from "../../../edge/socket-end.ts";
 import { requestHead } from "../../../edge/upstream/http1/request-head.ts";
 import type { WorkerRequest } from "../../../edge/upstream/http1/stream.ts";
 import { rawWorker } from "../../support/workers.ts";
@@ -448,7 +448,7 @@ test("an upgrade hands over the connection and what has come behind the head", a
   });
   const given = Promise.withResolvers<{ headers: readonly string[]; socket: Socket; rest: string }>();
   const read = Promise.withResolvers<string>();
-  const upgraded = (headers: readonly string[], end: WorkerEnd, rest: Buffer): void => {
+  const upgraded = (headers: readonly string[], end: SocketEnd, rest: Buffer): void => {
     end.receive((bytes) => read.resolve(bytes.toString()));
     given.resolve({ headers, socket: end.socket, rest: rest.toString() });
   };
