@@ -100,7 +100,6 @@ export class Connection {
     this.writer = new FrameWriter(socket, this.#encoder, () => this.#pump());
     this.#watch = new Watch(this, limits);
     socket.on("drain", () => {
-      this.#watch.drained();
       this.writer.drained();
       this.#pump();
     });

@@ -2,6 +2,7 @@ import type { Connection } from "./connection.ts";
 import type { ErrorCode } from "./frame.ts";
 import type { Limits } from "../limits.ts";
 import { PROGRESS_BYTES } from "../limits.ts";
+import { Progress } from "../progress.ts";
 
 /**
  * The clock of one connection: what the peer has to do, and by when. It is driven from outside, once for all connections
@@ -16,12 +17,14 @@ export class Watch {
   #asked = false;
   /** Milliseconds since progress was last looked at. */
   #lookedMs = 0;
-  /** True when the peer had bytes to read at the last look, and has not read them all since. */
-  #blocked = false;
+  readonly #progress: Progress;
+  /** True when all that was said before the end had left at the last look. */
+  #hasLeft = false;
 
   constructor(connection: Connection, limits: Limits) {
     this.#connection = connection;
     this.#limits = limits;
+    this.#progress = new Progress(connection.socket);
   }
 
   /** Starts the clock on something that the peer has to finish; `came` stops it. */
@@ -39,11 +42,6 @@ export class Watch {
     this.#asked = false;
   }
 
-  /** The peer has read all that it was sent. */
-  drained(): void {
-    this.#blocked = false;
-  }
-
   tick(ms: number): void {
     this.#quietMs += ms;
     this.#lookedMs += ms;
@@ -52,18 +50,21 @@ export class Watch {
     else this.#onQuiet();
   }
 
-  /** The connection is over, but for bytes that the peer has yet to read. */
+  /** The connection is over, but for bytes that the peer has yet to read, and then for its own end. */
   tickDying(ms: number): void {
     this.#lookedMs += ms;
-    if (this.#lookedMs >= this.#limits.stallMs) this.#connection.destroy("stall");
+    if (this.#lookedMs < this.#limits.stallMs) return;
+    this.#lookedMs = 0;
+    if (this.#progress.isStalled()) return this.#connection.destroy("stall");
+    if (this.#hasLeft) return this.#connection.destroy();
+    this.#hasLeft = this.#connection.socket.writableLength === 0;
   }
 
   /** Who reads nothing at all loses the connection; who leaves one stream's window shut, or opens it by the byte, that stream. */
   #look(): void {
     this.#lookedMs = 0;
-    const { socket, streams, windows } = this.#connection;
-    if (this.#blocked) return this.#connection.destroy("stall");
-    this.#blocked = socket.writableNeedDrain;
+    const { streams, windows } = this.#connection;
+    if (this.#progress.isStalled()) return this.#connection.destroy("stall");
     for (const stream of streams.all()) {
       // It waits for the peer, and not for its turn among others.
       const isStalled = stream.isStalled(PROGRESS_BYTES);
@@ -81,6 +82,8 @@ export class Watch {
   #onQuiet(): void {
     const { quietMs, headMs } = this.#limits;
     if (this.#quietMs < quietMs) return;
+    // Its PING would wait behind all the rest: whether it still reads is what tells.
+    if (this.#connection.socket.writableLength > 0) return this.heard();
     if (!this.#asked) {
       this.#asked = true;
       return this.#connection.ping();
