@@ -81,11 +81,20 @@ const UNREACHABLE = new Set([
   "EAI_AGAIN",
 ]);
 
-/** Turns whatever a failed upstream call threw into one of our rows; the only reader of Node's error codes. */
+/** Turns what a connection to a worker broke off with, before it was there, into one of our rows. */
+export function fromConnecting(thrown: unknown): EdgeError {
+  if (UNREACHABLE.has(nodeCode(thrown))) return new EdgeError("upstream_refused", undefined, thrown);
+  return fromUpstream(thrown);
+}
+
+/**
+ * Turns whatever a failed upstream call threw into one of our rows; this file alone reads Node's error codes. A network that
+ * fails under a connection has the same codes as one that could not be connected through, but the worker may have had the
+ * request by then.
+ */
 export function fromUpstream(thrown: unknown): EdgeError {
   if (thrown instanceof EdgeError) return thrown;
   const code = nodeCode(thrown);
-  if (UNREACHABLE.has(code)) return new EdgeError("upstream_refused", undefined, thrown);
   if (code.startsWith("HPE_")) return new EdgeError("upstream_garbage", undefined, thrown);
   return new EdgeError("upstream_reset", undefined, thrown);
 }

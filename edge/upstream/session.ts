@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { EdgeError, fromUpstream } from "../errors.ts";
+import { EdgeError, fromConnecting } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { Connection } from "../http2/connection.ts";
 import { CODE } from "../http2/frame.ts";
@@ -125,7 +125,7 @@ export class Http2Upstream {
     const opened = Promise.withResolvers<Connection>();
     const lost = (thrown?: unknown): void => {
       if (this.#state.name !== "closed" && this.#state.socket === socket) this.#state = { name: "closed" };
-      opened.reject(fromUpstream(thrown));
+      opened.reject(fromConnecting(thrown));
       this.#wake();
     };
     socket.once("connect", () => {

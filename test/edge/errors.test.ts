@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FailureCode } from "../../edge/errors.ts";
-import { EdgeError, FAILURES, fromUpstream, toEdgeError } from "../../edge/errors.ts";
+import { EdgeError, FAILURES, fromConnecting, fromUpstream, toEdgeError } from "../../edge/errors.ts";
 import { CODE } from "../../edge/http2/frame.ts";
 import { encodeGrpcMessage, grpcRefusal, httpRefusal } from "../../edge/refusal.ts";
 import { find } from "../../edge/headers.ts";
@@ -37,18 +37,22 @@ test("only what was not processed may be retried", () => {
   assert.deepEqual(retried, ["upstream_refused", "upstream_unprocessed"]);
 });
 
-const node: [thrown: unknown, code: FailureCode][] = [
-  [{ code: "ECONNREFUSED" }, "upstream_refused"],
-  [{ code: "ENOENT" }, "upstream_refused"],
+const node: [thrown: unknown, connecting: FailureCode, established?: FailureCode][] = [
+  [{ code: "ECONNREFUSED" }, "upstream_refused", "upstream_reset"],
+  [{ code: "ENOENT" }, "upstream_refused", "upstream_reset"],
+  [{ code: "EHOSTUNREACH" }, "upstream_refused", "upstream_reset"],
+  [{ code: "ENETUNREACH" }, "upstream_refused", "upstream_reset"],
   [{ code: "ECONNRESET" }, "upstream_reset"],
   [{ code: "HPE_INVALID_CONSTANT" }, "upstream_garbage"],
   [new Error("no code"), "upstream_reset"],
   [undefined, "upstream_reset"],
   [new EdgeError("deadline"), "deadline"],
 ];
-for (const [thrown, code] of node) {
-  test(`a failed upstream call with ${JSON.stringify(thrown)} is ${code}`, () =>
-    assert.equal(fromUpstream(thrown).code, code));
+for (const [thrown, connecting, established = connecting] of node) {
+  test(`a connection that cannot be had, with ${JSON.stringify(thrown)}, is ${connecting}`, () =>
+    assert.equal(fromConnecting(thrown).code, connecting));
+  test(`a failed upstream call with ${JSON.stringify(thrown)} is ${established}`, () =>
+    assert.equal(fromUpstream(thrown).code, established));
 }
 
 test("an unforeseen error says nothing of itself", () => {

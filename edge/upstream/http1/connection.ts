@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
+import { EdgeError, fromConnecting, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
 import type { SocketEnd } from "../../socket-end.ts";
 import type { Asked } from "./framing.ts";
@@ -47,6 +47,7 @@ export class Connection {
   readonly #parser: ReplyParser;
   readonly #owner: Owner;
   #turn: Turn | undefined;
+  #isConnected = false;
   #closed = false;
   /** Who reads it once it is handed over. */
   #reader: ((bytes: Buffer) => void) | undefined;
@@ -126,6 +127,7 @@ export class Connection {
   }
 
   #onConnect(): void {
+    this.#isConnected = true;
     try {
       this.#turn?.connected();
     } catch (thrown) {
@@ -142,7 +144,10 @@ export class Connection {
     this.#lose(new EdgeError("upstream_reset"), true);
   };
 
-  readonly #onError = (thrown: unknown): void => this.#lose(fromUpstream(thrown), isStale(thrown));
+  readonly #onError = (thrown: unknown): void => {
+    const error = this.#isConnected ? fromUpstream(thrown) : fromConnecting(thrown);
+    this.#lose(error, isStale(thrown));
+  };
 
   readonly #onClose = (): void => this.#lose(new EdgeError("upstream_reset"), true);
 
