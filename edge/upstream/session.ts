@@ -32,13 +32,18 @@ export interface UpstreamStream extends Outgoing {
  *            ready()                  'connect'              GOAWAY, 'close', 'error'
  *  closed ───────────▶ connecting ───────────────▶ ready ───────────────────────────▶ closed
  *     ▲                    │ 'error'
- *     └────────────────────┘
+ *     └────────────────────┘                       any ── close() ──▶ given up
  *
  * A connection that said GOAWAY finishes its streams by itself; the next request opens another.
  */
 type State =
-  | { readonly name: "closed" }
-  | { readonly name: "connecting"; readonly socket: Socket; readonly ready: Promise<Connection> }
+  | { readonly name: "closed" | "given up" }
+  | {
+      readonly name: "connecting";
+      readonly socket: Socket;
+      readonly ready: Promise<Connection>;
+      readonly giveUp: (error: EdgeError) => void;
+    }
   | { readonly name: "ready"; readonly socket: Socket; readonly connection: Connection };
 
 export interface UpstreamOptions extends Limits {
@@ -57,6 +62,8 @@ export class Http2Upstream {
   readonly #address: Address;
   readonly #options: UpstreamOptions;
   #state: State = { name: "closed" };
+  /** Those that said GOAWAY included. */
+  readonly #sockets = new Set<Socket>();
   /** Requests that wait for one of the worker's streams to end. */
   #waiting: (() => void)[] = [];
 
@@ -65,7 +72,10 @@ export class Http2Upstream {
     this.#options = options;
   }
 
-  /** Resolves once a request can be sent. Rejects with `upstream_refused` when the worker cannot be reached. */
+  /**
+   * Resolves once a request can be sent. Rejects with `upstream_refused` when the worker cannot be reached, and with
+   * `upstream_unprocessed` once it is given up.
+   */
   async ready(): Promise<void> {
     while (!(await this.#connection()).hasRoom)
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -85,6 +95,7 @@ export class Http2Upstream {
     receiver: ReplyReceiver,
   ): UpstreamStream {
     const state = this.#state;
+    if (state.name === "given up") throw givenUp();
     // It ended between `ready` and now: nothing was sent.
     if (state.name !== "ready") throw new EdgeError("upstream_refused");
     const stream = state.connection.open(pseudo, fields, neverIndexed);
@@ -93,14 +104,18 @@ export class Http2Upstream {
     return stream;
   }
 
+  /** Ends every connection, for good: who waits hears that nothing of its request was processed. */
   close(): void {
-    if (this.#state.name !== "closed") this.#state.socket.destroy();
-    this.#state = { name: "closed" };
+    const state = this.#state;
+    this.#state = { name: "given up" };
+    if (state.name === "connecting") state.giveUp(givenUp());
+    for (const socket of this.#sockets) socket.destroy();
     this.#wake();
   }
 
   #connection(): Promise<Connection> {
     const state = this.#state;
+    if (state.name === "given up") return Promise.reject(givenUp());
     if (state.name === "ready") {
       if (state.connection.isOpen) return Promise.resolve(state.connection);
       // It has said GOAWAY, or its stream ids are used up: what runs on it finishes there.
@@ -122,9 +137,10 @@ export class Http2Upstream {
         },
       },
     });
+    this.#sockets.add(socket);
     const opened = Promise.withResolvers<Connection>();
     const lost = (thrown?: unknown): void => {
-      if (this.#state.name !== "closed" && this.#state.socket === socket) this.#state = { name: "closed" };
+      if ("socket" in this.#state && this.#state.socket === socket) this.#state = { name: "closed" };
       opened.reject(fromConnecting(thrown));
       this.#wake();
     };
@@ -146,8 +162,11 @@ export class Http2Upstream {
       opened.resolve(connection);
     });
     socket.once("error", lost);
-    socket.once("close", () => lost());
-    this.#state = { name: "connecting", socket, ready: opened.promise };
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      lost();
+    });
+    this.#state = { name: "connecting", socket, ready: opened.promise, giveUp: opened.reject };
     return opened.promise;
   }
 
@@ -172,6 +191,10 @@ class Reply implements StreamEvents {
     if (status < 200) this.#receiver.inform(status, headers);
     else this.#receiver.head(status, headers, end, head.neverIndexed);
   }
+}
+
+function givenUp(): EdgeError {
+  return new EdgeError("upstream_unprocessed", "the worker is no longer asked");
 }
 
 function brokenOff(code: number): EdgeError {

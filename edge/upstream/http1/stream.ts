@@ -34,6 +34,8 @@ export interface WorkerReceiver extends ReplyReceiver {
 export interface Connections {
   /** One that is kept open; undefined when there is none. */
   kept(): Connection | undefined;
+  /** True when there are no further ones. */
+  readonly isClosed: boolean;
   connect(halfOpen: boolean): Connection;
 }
 
@@ -151,7 +153,8 @@ export class Http1Stream implements UpstreamStream, Turn {
   lost(error: EdgeError, stale: boolean): void {
     if (this.#over) return;
     // A kept connection may have been closed by the worker just as it was used again.
-    if (stale && this.#request.repeatable && !this.#repeated) return this.#repeat();
+    const mayRepeat = stale && this.#request.repeatable && !this.#repeated;
+    if (mayRepeat && !this.#connections.isClosed) return this.#repeat();
     this.#over = true;
     this.#receiver.abort(error);
   }

@@ -1,4 +1,5 @@
 import type { OnReadOpts } from "node:net";
+import { EdgeError } from "../../errors.ts";
 import { FieldReader } from "../../message/fields.ts";
 import { KnownHeads } from "../../message/known-heads.ts";
 import type { Address } from "../../parse.ts";
@@ -34,6 +35,7 @@ export class Http1Upstream implements Owner, Connections {
   readonly #known = new KnownHeads<FinalHead>(KNOWN_HEADS);
   /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  #isClosed = false;
 
   constructor(address: Address, options: Http1UpstreamOptions) {
     this.#address = address;
@@ -42,14 +44,15 @@ export class Http1Upstream implements Owner, Connections {
 
   /**
    * Sends a request: at once on a kept connection, else as soon as a new one is there, which `receiver.connected` tells.
-   * The receiver hears nothing before this returns.
+   * The receiver hears nothing before this returns. Throws `upstream_unprocessed` once the worker is given up.
    */
   open(request: WorkerRequest, receiver: WorkerReceiver): Http1Stream {
     return new Http1Stream(this, request, receiver);
   }
 
-  /** Ends every connection, whatever it carries. */
+  /** Ends every connection, whatever it carries, for good. */
   close(): void {
+    this.#isClosed = true;
     this.#idle.close();
     for (const connection of this.#all) connection.socket.destroy();
   }
@@ -58,8 +61,13 @@ export class Http1Upstream implements Owner, Connections {
     return this.#idle.take();
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one. */
   connect(halfOpen: boolean): Connection {
+    if (this.#isClosed) throw new EdgeError("upstream_unprocessed", "the worker is no longer asked");
     const { connectMs, headBytes } = this.#options;
     const receive = (bytes: Buffer): void => connection.receive(bytes);
     const socket = connectTo(this.#address, connectMs, {
@@ -83,7 +91,8 @@ export class Http1Upstream implements Owner, Connections {
   }
 
   idle(connection: Connection, idleMs: number): void {
-    this.#idle.put(connection, idleMs);
+    if (this.#isClosed) connection.destroy();
+    else this.#idle.put(connection, idleMs);
   }
 
   closed(connection: Connection): void {
