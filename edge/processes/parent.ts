@@ -164,10 +164,13 @@ class Parent {
     this.#restarts.add(timer);
   }
 
-  /** With no child to take it, a connection is closed: whoever asks learns at once. */
+  /**
+   * With no child to take it, a connection is closed: whoever asks learns at once. One that drains is none: it has closed
+   * what had not spoken yet, and what comes later would wait for it to end.
+   */
   #give(socket: Socket): void {
-    const ready = this.#members().filter((member) => member.isReady);
-    const member = fewestConnections(ready, this.#last);
+    const takers = this.#phase === "draining" ? [] : this.#members().filter((member) => member.isReady);
+    const member = fewestConnections(takers, this.#last);
     if (member === undefined) return void socket.destroy();
     this.#last = member;
     member.give(socket);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { before, test } from "node:test";
@@ -13,6 +14,7 @@ import { runScript } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
 import { suiteScope } from "../support/suite.ts";
+import { httpWorker } from "../support/workers.ts";
 
 let stack: Stack;
 const suite = suiteScope();
@@ -233,6 +235,51 @@ test("SIGTERM: all drain together, running requests finish, exit 0", async (t) =
   for (const client of slow)
     assert.match(await client.closed, /^HTTP\/1\.1 200 [\s\S]*connection: close[\s\S]*"ms":600/i);
   assert.deepEqual(await program.exited, { code: 0, signal: null });
+  assert.deepEqual(family(mark), []);
+});
+
+test("SIGTERM: connections that a process has not taken are closed when it dies, and not given to one that drains", async (t) => {
+  const asked = Promise.withResolvers<ServerResponse>();
+  const worker = await httpWorker(t, (_req, res) => asked.resolve(res));
+  const { program, port, pids, ask } = await started(t, 2, { HTTP_UPSTREAMS: worker });
+  const [stopped = 0] = await pids();
+  process.kill(stopped, "SIGSTOP");
+  // One of two goes to each process; half of the silent ones will wait for the one that is stopped.
+  const asking = [new RawClient(t, port), new RawClient(t, port)];
+  for (const client of asking) client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+  const silent = Array.from({ length: 4 }, () => new RawClient(t, port));
+  const reply = await asked.promise;
+  const accepted = async (): Promise<number> =>
+    ((await ask("/processes"))[1] as { connections: number }[]).reduce(
+      (sum, each) => sum + each.connections,
+      0,
+    );
+  while ((await accepted()) < 6) await shortly();
+  program.child.kill("SIGTERM");
+  await program.says(/draining/);
+  process.kill(stopped, "SIGKILL");
+  for (const client of silent) assert.equal(await client.closed, "");
+  reply.end("held");
+  const replies = await Promise.all(asking.map(({ closed }) => closed));
+  assert.deepEqual(replies.map((text) => text.endsWith("held")).toSorted(), [false, true]);
+  assert.equal((await program.exited).code, 1);
+});
+
+test("SIGTERM while connections keep arriving: each is served or closed", async (t) => {
+  const { program, port, mark } = await started(t, 2);
+  const outcomes = { served: 0, closed: 0, cut: 0 };
+  const clients = Array.from({ length: 16 }, async () => {
+    while (program.running) {
+      const client = new RawClient(t, port);
+      client.send("GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      const text = await client.closed;
+      outcomes[/pong/.test(text) ? "served" : text === "" ? "closed" : "cut"]++;
+    }
+  });
+  while (outcomes.served < 100) await shortly();
+  assert.equal(await program.stop(), 0);
+  await Promise.all(clients);
+  assert.equal(outcomes.cut, 0);
   assert.deepEqual(family(mark), []);
 });
 
