@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import type { Socket } from "node:net";
+import type { CountsView } from "../admin.ts";
 import type { Report, ToChild, ToParent } from "./messages.ts";
 
 /** How a process ended: `code` is null when a signal ended it. */
@@ -30,6 +31,8 @@ export class Member {
   /** Whether it can take connections now, and whether it ever could. */
   isReady = false;
   wasReady = false;
+  /** What it had counted when it was last heard of that: it may take the rest with it. */
+  counts: CountsView = {};
   readonly #child: ChildProcess;
   readonly #onWay = new Map<number, Socket>();
   readonly #asked = new Map<number, (report: Report | undefined) => void>();
@@ -112,6 +115,7 @@ export class Member {
         for (const id of message.taken) this.#letGo(id);
         return;
       case "report":
+        this.counts = message.report.counts;
         return this.#asked.get(message.id)?.(message.report);
     }
   }

@@ -1,5 +1,6 @@
 import type { Server, Socket } from "node:net";
 import { createServer } from "node:net";
+import type { CountsView } from "../admin.ts";
 import { startAdmin } from "../admin.ts";
 import type { Config } from "../config.ts";
 import type { Phase } from "../lifecycle.ts";
@@ -72,6 +73,8 @@ class Parent {
   #admin: Awaited<ReturnType<typeof startAdmin>> | undefined;
   #last: Member | undefined;
   #failed = false;
+  /** What those counted that have ended. */
+  #ended: CountsView = {};
 
   constructor(config: Config, count: number, log: Log) {
     this.#config = config;
@@ -147,6 +150,7 @@ class Parent {
 
   #onEnd(slot: number, member: Member, how: Ended, deaths: number): void {
     this.#slots[slot] = undefined;
+    this.#ended = mergeCounts([this.#ended, member.counts]);
     for (const socket of member.untaken()) this.#give(socket);
     if (this.#phase === "draining" && how.code !== 0 && member.wasReady) this.#failed = true;
     if (this.#phase !== "open") return;
@@ -195,12 +199,18 @@ class Parent {
     return reports.filter((report) => report !== undefined);
   }
 
+  /** Never less than before: a counter that falls is one that was reset, to whoever reads it. */
+  async #counts(): Promise<CountsView> {
+    await this.#reports();
+    return mergeCounts([this.#ended, ...this.#members().map(({ counts }) => counts)]);
+  }
+
   #startAdmin(port: number): ReturnType<typeof startAdmin> {
     return startAdmin(port, {
       phase: () => this.#phaseOfAll(),
       running: async () => (await this.#reports()).reduce((sum, { running }) => sum + running, 0),
       upstreams: async () => mergeUpstreams((await this.#reports()).map(({ upstreams }) => upstreams)),
-      counts: async () => mergeCounts((await this.#reports()).map(({ counts }) => counts)),
+      counts: () => this.#counts(),
       pages: {
         "/processes": () =>
           this.#members().map(({ pid, isReady, connections }) => ({ pid, ready: isReady, connections })),

@@ -9,6 +9,7 @@ import { WebSocket } from "ws";
 import { countCpus } from "../../edge/processes/count.ts";
 import { RawClient, h2, http2Client } from "../support/clients.ts";
 import { allGone, endFamily, family, freePort } from "../support/family.ts";
+import { FrameClient, frame } from "../support/frames.ts";
 import type { Program } from "../support/processes.ts";
 import { runScript } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
@@ -28,6 +29,8 @@ interface Several {
   readonly mark: string;
   /** A page of the admin port, and its status. */
   ask(path: string): Promise<[status: number, body: unknown]>;
+  /** How often a limit was exceeded, as /metrics says. */
+  metric(limit: string): Promise<number>;
   /** Pids of the children that are ready, in the order of their places. */
   pids(): Promise<number[]>;
   /** Resolves when that many exchanges are under way. */
@@ -58,6 +61,10 @@ async function start(
     const reply = await fetch(`http://127.0.0.1:${admin}${path}`);
     return [reply.status, await reply.json()];
   };
+  const metric = async (limit: string): Promise<number> => {
+    const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+    return Number(new RegExp(`\\{limit="${limit}"\\} (\\d+)`).exec(text)?.[1]);
+  };
   const pids = async (): Promise<number[]> =>
     ((await ask("/processes"))[1] as { pid: number; ready: boolean }[])
       .filter(({ ready }) => ready)
@@ -65,7 +72,7 @@ async function start(
   const untilRunning = async (count: number): Promise<void> => {
     while (((await ask("/readyz"))[1] as { running: number }).running < count) await shortly();
   };
-  return { program, port, mark, ask, pids, untilRunning };
+  return { program, port, mark, ask, metric, pids, untilRunning };
 }
 
 async function started(
@@ -198,6 +205,31 @@ test("a connection on its way to a process that dies is served by another", asyn
   await Promise.any(answers);
   process.kill(stopped, "SIGKILL");
   assert.ok(!(await Promise.all(answers)).includes(stopped));
+});
+
+test("what a process has counted is not forgotten when it dies, nor left out when it does not answer", async (t) => {
+  const { program, port, pids, metric } = await started(t, 2, { LIMIT_EMPTY_FRAMES: "10" });
+  const exceed = async (): Promise<void> => {
+    const client = new FrameClient(t, port);
+    const priority = frame("PRIORITY", 0, 1, Buffer.from([0, 0, 0, 0, 16]));
+    client.open(...Array.from({ length: 30 }, () => priority));
+    assert.equal(await client.ended, "GOAWAY 11");
+  };
+  // One for each process.
+  await exceed();
+  await exceed();
+  assert.equal(await metric("empty"), 2);
+  const [dying = 0, stuck = 0] = await pids();
+  process.kill(dying, "SIGKILL");
+  await program.says(/"message":"edge process ended"/);
+  assert.equal(await metric("empty"), 2);
+  await program.says(/"message":"edge process ready"/);
+  assert.equal(await metric("empty"), 2);
+  process.kill(stuck, "SIGSTOP");
+  assert.equal(await metric("empty"), 2);
+  process.kill(stuck, "SIGCONT");
+  await exceed();
+  assert.equal(await metric("empty"), 3);
 });
 
 test("no request hangs when processes are killed while connections come and go", async (t) => {
