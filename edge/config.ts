@@ -69,7 +69,7 @@ export const SETTINGS = {
   empty:           given("LIMIT_EMPTY_FRAMES", integer(10, 1_000_000), "1000", "HTTP/2 frames without content, and PRIORITY frames, at once; a tenth comes back each second."),
   updates:         given("LIMIT_WINDOW_UPDATES", integer(100, 10_000_000), "20000", "WINDOW_UPDATE frames of less than 256 bytes at once; half of it comes back each second."),
   continuations:   given("LIMIT_CONTINUATIONS", integer(1, 1000), "64", "CONTINUATION frames of one HTTP/2 header block."),
-  stallMs:         given("LIMIT_STALL_MS", integer(100, HOUR_MS), "60000", "Milliseconds in which an HTTP/2 client has to take a kilobyte of what waits for it."),
+  stallMs:         given("LIMIT_STALL_MS", integer(100, HOUR_MS), "60000", "Milliseconds in which a client has to take a kilobyte of what waits for it."),
   quietMs:         given("LIMIT_QUIET_MS", integer(100, HOUR_MS), "60000", "Milliseconds after which a silent HTTP/2 client with open streams is asked whether it is there; it has `LIMIT_HEAD_MS` to answer."),
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),

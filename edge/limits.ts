@@ -29,7 +29,7 @@ export const EXCEEDED = {
   continuations: "a header block in too many CONTINUATION frames (CVE-2024-27316)",
   stall: "nothing of what waits was taken for too long (CVE-2019-9511, CVE-2019-9517)",
   quiet: "no answer to a PING: the other end is gone",
-  head_time: "SETTINGS or the rest of a header block did not come in time",
+  head_time: "SETTINGS or the rest of a head did not come in time",
   head_bytes: "a request head that is too large",
   streams: "too many concurrent streams",
 } as const;

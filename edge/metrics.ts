@@ -18,7 +18,7 @@ export class Metrics {
 export function renderMetrics(exceeded: Readonly<Record<string, number>>): string {
   const name = "oneport_limit_exceeded_total";
   return [
-    `# HELP ${name} Times that clients exceeded a limit of the HTTP/2 engine.`,
+    `# HELP ${name} Times that clients exceeded a limit.`,
     `# TYPE ${name} counter`,
     ...Object.entries(exceeded).map(([limit, count]) => `${name}{limit="${limit}"} ${count}`),
     "",

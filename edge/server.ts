@@ -24,23 +24,24 @@ export interface EdgeServer {
   destroy(): void;
 }
 
-/** `exceeded` hears of each limit of HTTP/2 that a client exceeded. */
+/** `exceeded` hears of each limit that a client exceeded. */
 export function createEdgeServer(
   config: Config,
   handle: Handler,
   exceeded: (limit: LimitName) => void = () => {},
 ): EdgeServer {
-  const http1 = createHttp1(config, handle);
+  const http1 = createHttp1(config, handle, exceeded);
   const http2 = createHttp2(config, handle, exceeded);
   const undecided = new Set<Socket>();
   const accept = (end: SocketEnd): void => {
     const { socket } = end;
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));
-    detect(end, config, (protocol, first) => {
+    const decided = (protocol: "http1" | "http2", first: Buffer): void => {
       undecided.delete(socket);
       (protocol === "http2" ? http2 : http1).accept(end, first);
-    });
+    };
+    detect(end, config, decided, () => exceeded("head_time"));
   };
   const server = createServer({ noDelay: true }, (socket) => accept(adopt(socket)));
   const all: readonly ProtocolServer[] = [http1, http2];
@@ -60,11 +61,15 @@ export function createEdgeServer(
   };
 }
 
-/** Reads until the protocol is clear; `decided` gets what was read, valid during the call only. A connection that says too little for too long is closed. */
+/**
+ * Reads until the protocol is clear; `decided` gets what was read, valid during the call only. A connection that says too little for
+ * too long is closed, and `late` told.
+ */
 function detect(
   { socket, receive }: SocketEnd,
   { headMs, idleMs }: Config,
   decided: (protocol: "http1" | "http2", first: Buffer) => void,
+  late: () => void,
 ): void {
   let before = NOTHING;
   // A connection may stay silent for long (browsers open some in advance), but not for ever; a head that has begun may not.
@@ -79,6 +84,10 @@ function detect(
     done();
     socket.destroy();
   };
+  const onLate = (): void => {
+    late();
+    onGone();
+  };
   receive((bytes) => {
     const seen = before.length === 0 ? bytes : Buffer.concat([before, bytes]);
     const protocol = sniff(seen);
@@ -88,7 +97,7 @@ function detect(
     }
     if (before.length === 0) {
       clearTimeout(timer);
-      timer = setTimeout(onGone, headMs);
+      timer = setTimeout(onLate, headMs);
     }
     before = Buffer.from(seen);
   });

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Peer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
-import { httpRefusal } from "../refusal.ts";
+import { Progress } from "../progress.ts";
 import type { Connections } from "./connections.ts";
 import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
@@ -10,7 +10,7 @@ import type { SocketEnd } from "../socket-end.ts";
 import { Inbox } from "./inbox.ts";
 import { malformed } from "./malformed.ts";
 import { Output } from "./output.ts";
-import { replyHead } from "./reply-head.ts";
+import { refuse } from "./refuse.ts";
 import { RequestParser } from "./request-parser.ts";
 import { UpgradeExchange } from "./upgrade.ts";
 
@@ -29,7 +29,9 @@ const NEVER = Infinity;
 export class Connection implements Carrier {
   readonly peer: Peer;
   readonly output: Output;
-  /** Where it stands among all connections; for Connections alone. */
+  /** Whether the client takes what waits for it; for Connections alone, as is the next. */
+  readonly progress: Progress;
+  /** Where it stands among all connections. */
   place = -1;
 
   readonly #end: SocketEnd;
@@ -56,6 +58,7 @@ export class Connection implements Carrier {
     this.#all = all;
     const { options } = all;
     this.#inbox = new Inbox(socket);
+    this.progress = new Progress(socket);
     this.peer = peerOf(socket);
     this.output = new Output(socket, (bytes) => this.#exchange?.onSent(bytes));
     this.#parser = new RequestParser(options.headBytes, options.fields, (chunk) =>
@@ -206,6 +209,7 @@ export class Connection implements Carrier {
 
   /** What cannot be read as a request, or as the rest of one, is the end of the connection. */
   #onUnreadable(error: EdgeError): void {
+    if (error.code === "head_too_large") this.#all.options.exceeded("head_bytes");
     const exchange = this.#exchange;
     if (exchange === undefined) return this.#refuse(error);
     this.#state = "closing";
@@ -254,11 +258,7 @@ export class Connection implements Carrier {
   /** Answers in place of a worker. Behind a request that had no reply yet, nobody could tell whose reply that is. */
   #refuse(error: EdgeError): void {
     if (this.#isBehind) return this.#close(true);
-    const { status, headers, body } = httpRefusal(error);
-    this.output.head(replyHead(status, headers, body.length, ""));
-    this.output.sayClose();
-    this.output.body(body, "", "");
-    this.output.flush();
+    refuse(this.output, error);
     this.#close(true);
   }
 
@@ -289,7 +289,7 @@ export class Connection implements Carrier {
     const { headMs, idleMs, lingerMs } = this.#all.options;
     const exchange = this.#exchange;
     if (this.#state === "tunnel" || (exchange !== undefined && !exchange.isOver)) return NEVER;
-    // A reply may take its time to be read.
+    // A reply may take its time to be read: Connections looks whether it is.
     if (this.#socket.writableLength > 0) {
       this.#waitedMs = 0;
       return NEVER;
@@ -301,6 +301,9 @@ export class Connection implements Carrier {
   #onTimeUp(): void {
     if (this.#exchange !== undefined || this.#state === "closing") this.#socket.destroy();
     else if (this.#parser.isBetween) this.#close();
-    else this.#refuse(new EdgeError("head_timeout"));
+    else {
+      this.#all.options.exceeded("head_time");
+      this.#refuse(new EdgeError("head_timeout"));
+    }
   }
 }

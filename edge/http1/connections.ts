@@ -1,4 +1,5 @@
 import type { Handler } from "../exchange.ts";
+import type { LimitName } from "../limits.ts";
 import type { FieldReader } from "../message/fields.ts";
 import type { Connection } from "./connection.ts";
 
@@ -8,8 +9,11 @@ export interface ConnectionOptions {
   readonly headMs: number;
   readonly idleMs: number;
   readonly lingerMs: number;
+  readonly stallMs: number;
   readonly fields: FieldReader;
   readonly handle: Handler;
+  /** Hears of each limit that a client exceeded. */
+  readonly exceeded: (limit: LimitName) => void;
 }
 
 /** The HTTP/1.1 connections. An array, in which each knows its place: taking one out touches two, however many there are. */
@@ -18,6 +22,8 @@ export class Connections {
   readonly options: ConnectionOptions;
 
   readonly #all: Connection[] = [];
+  /** Milliseconds since it was last looked whether clients take what waits for them. */
+  #lookedMs = 0;
   #emptied = (): void => {};
 
   constructor(options: ConnectionOptions) {
@@ -42,6 +48,18 @@ export class Connections {
   /** `ms` milliseconds have passed. */
   tick(ms: number): void {
     for (const connection of Array.from(this.#all)) connection.tick(ms);
+    this.#lookedMs += ms;
+    if (this.#lookedMs >= this.options.stallMs) this.#look();
+  }
+
+  /** A tunnel's client has to read like any other, here as over HTTP/2. */
+  #look(): void {
+    this.#lookedMs = 0;
+    for (const connection of Array.from(this.#all)) {
+      if (!connection.progress.isStalled()) continue;
+      this.options.exceeded("stall");
+      connection.destroy();
+    }
   }
 
   /** Closes what is idle, and the others as they become so. Resolves when none is left. */

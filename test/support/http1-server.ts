@@ -3,6 +3,7 @@ import type { TestContext } from "node:test";
 import { readConfig } from "../../edge/config.ts";
 import type { EdgeError } from "../../edge/errors.ts";
 import type { BodyReceiver, Exchange } from "../../edge/exchange.ts";
+import type { LimitName } from "../../edge/limits.ts";
 import type { EdgeServer } from "../../edge/server.ts";
 import { createEdgeServer } from "../../edge/server.ts";
 import type { RawClient } from "./clients.ts";
@@ -15,6 +16,8 @@ export interface Served {
   readonly exchanges: Exchange[];
   /** Those that are over, in the order in which they were. */
   readonly closed: Exchange[];
+  /** The limits that clients exceeded. */
+  readonly limits: LimitName[];
   /** The exchange of this number, from 0, once it is there. */
   exchange(index: number): Promise<Exchange>;
 }
@@ -27,14 +30,16 @@ export async function serve(
 ): Promise<Served> {
   const exchanges: Exchange[] = [];
   const closed: Exchange[] = [];
+  const limits: LimitName[] = [];
   let arrived = Promise.withResolvers<void>();
-  const server = createEdgeServer(readConfig(env), (exchange) => {
+  const handleAndTell = (exchange: Exchange): void => {
     exchanges.push(exchange);
     exchange.onClosed = () => void closed.push(exchange);
     handle(exchange);
     arrived.resolve();
     arrived = Promise.withResolvers<void>();
-  });
+  };
+  const server = createEdgeServer(readConfig(env), handleAndTell, (limit) => void limits.push(limit));
   const port = await server.listen(0);
   t.after(() => server.destroy());
   return {
@@ -42,6 +47,7 @@ export async function serve(
     server,
     exchanges,
     closed,
+    limits,
     async exchange(index) {
       for (;;) {
         const found = exchanges[index];
