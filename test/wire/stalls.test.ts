@@ -14,6 +14,7 @@ import { Connections } from "../../edge/http1/connections.ts";
 import { CLIENT_FAULTS } from "../../edge/http1/malformed.ts";
 import { Connection as Http2Connection } from "../../edge/http2/connection.ts";
 import { FieldReader } from "../../edge/message/fields.ts";
+import { adopt } from "../../edge/socket-end.ts";
 import { RawClient } from "../support/clients.ts";
 import type { TestEdge } from "../support/edge.ts";
 import { testEdge } from "../support/edge.ts";
@@ -140,10 +141,17 @@ async function overHttp1(t: TestContext): Promise<Serving> {
       asked.resolve();
     },
   });
-  connections.add(new Http1Connection(edge, connections));
+  const end = adopt(edge);
+  connections.add(new Http1Connection(end, connections));
   client.socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   await asked.promise;
-  return { edge, client, met, tick: (ms) => connections.tick(ms), drain: () => void connections.drain() };
+  return {
+    edge: end.socket,
+    client,
+    met,
+    tick: (ms) => connections.tick(ms),
+    drain: () => void connections.drain(),
+  };
 }
 
 /** A quarter of a megabyte for each STALL_MS, until all of the reply has come or the connection is gone. */
