@@ -1,7 +1,11 @@
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { createServer } from "node:http";
+import type { Protocol } from "./config.ts";
+import { UPSTREAMS } from "./config.ts";
 import type { Phase } from "./lifecycle.ts";
 import { renderMetrics } from "./metrics.ts";
+import type { Swap } from "./upstream/swap.ts";
+import { SwapError } from "./upstream/swap.ts";
 
 /** What the admin port shows of one endpoint; `active` counts the exchanges it carries. */
 export interface EndpointView {
@@ -21,11 +25,15 @@ export interface AdminDeps {
   /** Exchanges under way. */
   readonly running: () => number | Promise<number>;
   readonly upstreams: () => UpstreamsView | Promise<UpstreamsView>;
+  readonly swap: Swap;
   /** What was counted so far. */
   readonly counts: () => CountsView | Promise<CountsView>;
   /** Further pages, by path. */
   readonly pages?: Readonly<Record<string, () => object>>;
 }
+
+/** Bytes that a PUT may have. */
+const MAX_BODY_BYTES = 65_536;
 
 /** Text is Prometheus' format, all else JSON. */
 interface Page {
@@ -34,8 +42,8 @@ interface Page {
 }
 
 /**
- * The loopback-only port for whoever runs the edge: `/livez`, `/readyz`, `/metrics`, `/upstreams`. Resolves once listening; rejects
- * when the port cannot be had.
+ * The loopback-only port for whoever runs the edge: `/livez`, `/readyz`, `/metrics`, `/upstreams`, and PUT of
+ * `/upstreams/{http,grpc,ws}`. Resolves once listening; rejects when the port cannot be had.
  */
 export async function startAdmin(port: number, deps: AdminDeps): Promise<Server> {
   const pages = pagesOf(deps);
@@ -45,18 +53,93 @@ export async function startAdmin(port: number, deps: AdminDeps): Promise<Server>
       res.writeHead(status, { "content-type": isText ? "text/plain; version=0.0.4" : "application/json" });
       res.end(isText ? body : `${JSON.stringify(body)}\n`);
     };
-    const page = pages.get(req.url ?? "");
-    if (req.method !== "GET" && req.method !== "HEAD")
-      return answer({ status: 405, body: { error: "method_not_allowed" } });
-    if (page === undefined)
-      return answer({ status: 404, body: { error: "not_found", paths: [...pages.keys()] } });
-    page().then(answer, () => answer({ status: 500, body: { error: "internal" } }));
+    pageFor(req, pages, deps).then(answer, () => answer({ status: 500, body: { error: "internal" } }));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", resolve);
   });
   return server;
+}
+
+async function pageFor(
+  req: IncomingMessage,
+  pages: ReadonlyMap<string, () => Promise<Page>>,
+  deps: AdminDeps,
+): Promise<Page> {
+  const { pathname, searchParams } = new URL(req.url ?? "", "http://localhost");
+  const protocol = /^\/upstreams\/([a-z]+)$/.exec(pathname)?.[1];
+  if (protocol !== undefined && Object.hasOwn(UPSTREAMS, protocol)) {
+    if (req.method === "PUT") return swap(req, protocol as Protocol, searchParams, deps);
+    if (req.method === "GET" || req.method === "HEAD")
+      return { status: 200, body: (await deps.upstreams())[protocol] ?? [] };
+  }
+  if (req.method !== "GET" && req.method !== "HEAD")
+    return { status: 405, body: { error: "method_not_allowed" } };
+  return pages.get(pathname)?.() ?? { status: 404, body: { error: "not_found", paths: [...pages.keys()] } };
+}
+
+/**
+ * Exchanges one protocol's upstreams. The body is a list as in the setting, with commas, or a JSON array of strings; `?check=off`
+ * takes upstreams that are not there yet.
+ */
+async function swap(
+  req: IncomingMessage,
+  protocol: Protocol,
+  query: URLSearchParams,
+  deps: AdminDeps,
+): Promise<Page> {
+  if (!isLocal(req.headers.host)) return { status: 403, body: { error: "forbidden" } };
+  const text = await bodyOf(req);
+  if (text === undefined) return { status: 413, body: { error: "too_large", bytes: MAX_BODY_BYTES } };
+  const list = listOf(text);
+  if (list === undefined)
+    return bad(
+      "the body must be a list such as http://127.0.0.1:9001,http://127.0.0.1:9002, or a JSON array of strings",
+    );
+  const check = query.get("check") ?? "on";
+  if (check !== "on" && check !== "off") return bad("check must be on or off");
+  try {
+    return { status: 200, body: (await deps.swap({ [protocol]: list }, check === "on"))[protocol] ?? {} };
+  } catch (thrown) {
+    if (!(thrown instanceof SwapError)) throw thrown;
+    return thrown.unreachable
+      ? { status: 409, body: { error: "unreachable", message: thrown.message } }
+      : bad(thrown.message);
+  }
+}
+
+function bad(message: string): Page {
+  return { status: 400, body: { error: "bad_request", message } };
+}
+
+/** A page in a browser can make its own name point at 127.0.0.1, but it cannot choose another Host (DNS rebinding). */
+function isLocal(host: string | undefined): boolean {
+  return /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(host ?? "");
+}
+
+/** The whole body; undefined when it is too large. */
+async function bodyOf(req: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** Comma-separated, whatever was sent; undefined for JSON that is no array of strings. */
+function listOf(text: string): string | undefined {
+  if (!text.trimStart().startsWith("[")) return text.trim();
+  try {
+    const list: unknown = JSON.parse(text);
+    const isList = Array.isArray(list) && list.every((item) => typeof item === "string");
+    return isList ? list.join(",") : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function pagesOf(deps: AdminDeps): ReadonlyMap<string, () => Promise<Page>> {

@@ -130,9 +130,9 @@ async function leaveOut(
   endpoint.healthy = false;
   log.warn({ worker: endpoint.address.name }, "worker unreachable");
   try {
-    await untilReachable(endpoint.address, connectMs, stopping);
+    await untilReachable(endpoint.address, connectMs, AbortSignal.any([stopping, endpoint.removed.signal]));
   } catch {
-    // The edge is stopping; nobody will ask for this worker again.
+    // The edge is stopping, or was given other workers; nobody will ask for this one again.
     return;
   }
   endpoint.healthy = true;

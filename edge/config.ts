@@ -1,4 +1,4 @@
-import type { Parse } from "./parse.ts";
+import type { Address, Parse } from "./parse.ts";
 import {
   SettingError,
   account,
@@ -21,6 +21,11 @@ interface Setting<T> {
   /** True when set but empty is a value of its own, and not the fallback. */
   readonly emptyCounts?: boolean;
 }
+
+/** The protocols that have upstreams of their own, as settings and the admin port call them. */
+export const UPSTREAMS = { http: "httpUpstreams", grpc: "grpcUpstreams", ws: "wsUpstreams" } as const;
+
+export type Protocol = keyof typeof UPSTREAMS;
 
 /** A setting that always has a value. */
 function given<T>(
@@ -54,9 +59,10 @@ export const SETTINGS = {
   httpUpstreams:   given("HTTP_UPSTREAMS", list(address("http")), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port` or `unix:/path`."),
   grpcUpstreams:   given("GRPC_UPSTREAMS", list(address("h2c", "http")), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port` or `unix:/path`."),
   wsUpstreams:     given("WS_UPSTREAMS", list(address("http", "ws")), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port` or `unix:/path`."),
+  upstreamsFile:   optional("UPSTREAMS_FILE", text, "A file with `HTTP_UPSTREAMS=…`, `GRPC_UPSTREAMS=…`, `WS_UPSTREAMS=…`, a line each, which count more than the environment's; SIGHUP reads it again."),
   startupSeconds:  given("STARTUP_SECONDS", integer(1, 600), "60", "How long the workers have to become reachable before the edge gives up; the port opens when they are."),
   edgeProcesses:   given("EDGE_PROCESSES", either("auto", integer(1, 64)), "1", "Edge processes sharing the port, 1 to 64; `auto` is one for each whole CPU, a container's quota respected. From 2 on one more process shares out the connections."),
-  adminPort:       optional("ADMIN_PORT", integer(0, 65_535), "Loopback port of `/livez`, `/readyz` and `/upstreams`; 0 is none. Without it: 9090, or 9091 when `PORT` is 9090."),
+  adminPort:       optional("ADMIN_PORT", integer(0, 65_535), "Loopback port of `/livez`, `/readyz`, `/metrics` and `/upstreams`; 0 is none. Without it: 9090, or 9091 when `PORT` is 9090."),
   drainSeconds:    given("DRAIN_SECONDS", integer(0, 3600), "8", "What a SIGTERM leaves to running requests and tunnels. Cloud Run kills after 10."),
   webSocketOverH2: given("WEBSOCKET_OVER_HTTP2", onOff, "on", "Advertise RFC 8441 extended CONNECT."),
   http1Carrier:    given("HTTP1_CARRIER", oneOf("http2-proxy", "direct"), "http2-proxy", "How requests that come over HTTP/1.1 get to their worker: by http2-proxy, or straight, which costs less."),
@@ -120,7 +126,7 @@ export function readConfig(env: Environment): Config {
     }
   }
   const parsed = values as unknown as Values;
-  mistakes.push(...emptyUpstreams(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
+  mistakes.push(...upstreamMistakes(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     ...parsed,
@@ -169,11 +175,27 @@ function portMistakes(values: Values): string[] {
   return ["ADMIN_PORT must differ from PORT."];
 }
 
-function emptyUpstreams(values: Values): string[] {
-  const kinds = ["httpUpstreams", "grpcUpstreams", "wsUpstreams"] as const;
-  return kinds
-    .filter((kind) => values[kind]?.length === 0)
-    .map((kind) => `${SETTINGS[kind].env} names no upstream.`);
+function upstreamMistakes(values: Values): string[] {
+  return Object.values(UPSTREAMS).flatMap((key) => {
+    const mistake = mistakeIn(values[key] ?? []);
+    // What could not be read has been complained of.
+    return values[key] === undefined || mistake === undefined ? [] : [`${SETTINGS[key].env} ${mistake}.`];
+  });
+}
+
+function mistakeIn(upstreams: readonly Address[]): string | undefined {
+  if (upstreams.length === 0) return "names no upstream";
+  const names = upstreams.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  return twice === undefined ? undefined : `names ${twice} twice`;
+}
+
+/** Reads upstreams of one protocol, written as in its setting. Throws a SettingError. */
+export function readUpstreams(protocol: Protocol, list: string): readonly Address[] {
+  const upstreams = SETTINGS[UPSTREAMS[protocol]].parse(list);
+  const mistake = mistakeIn(upstreams);
+  if (mistake !== undefined) throw new SettingError(mistake);
+  return upstreams;
 }
 
 /** A misspelt setting must not be a silent default; a name that is only a letter or two off is taken for one. */

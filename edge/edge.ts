@@ -15,7 +15,8 @@ import { Metrics } from "./metrics.ts";
 import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { createForwardHttp } from "./proxy/http.ts";
-import type { Tunnel } from "./proxy/tunnel.ts";
+import type { Goodbye } from "./proxy/tunnels.ts";
+import { Tunnels } from "./proxy/tunnels.ts";
 import { forwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import type { SocketEnd } from "./socket-end.ts";
@@ -23,6 +24,8 @@ import { untilReachable } from "./upstream/health.ts";
 import { Http1Upstream } from "./upstream/http1/upstream.ts";
 import type { Endpoint } from "./upstream/pool.ts";
 import { Pool } from "./upstream/pool.ts";
+import type { Swap, Upstreams } from "./upstream/swap.ts";
+import { createSwap } from "./upstream/swap.ts";
 import { Http2Upstream } from "./upstream/session.ts";
 import { within } from "./within.ts";
 
@@ -39,6 +42,11 @@ export interface Edge {
   /** Takes a connection that was accepted elsewhere (see EdgeServer). */
   accept(end: SocketEnd): void;
   upstreams(): UpstreamsView;
+  /**
+   * Sends new requests to these. What runs on others goes on there; WebSockets that are left after `drainSeconds` are closed
+   * with 1012.
+   */
+  swap(upstreams: Upstreams): void;
   counts(): CountsView;
   /** Takes no new work, lets the running finish for `drainSeconds`, then ends it. */
   drain(): Promise<void>;
@@ -49,6 +57,7 @@ export interface Edge {
 /** An edge whose port is open. */
 export interface OpenEdge {
   readonly port: number;
+  readonly swap: Swap;
   /** As Edge.drain; resolves with the exit code, 0. */
   drain(): Promise<number>;
   destroy(): void;
@@ -56,7 +65,9 @@ export interface OpenEdge {
 
 /** Milliseconds for the last trailers and resets to leave, once the drain time is over. */
 const LAST_WORDS_MS = 200;
-const GOODBYE = "the server is shutting down";
+/** RFC 6455, section 7.4.1; 1012, Service Restart, is IANA's. */
+const GOING_AWAY: Goodbye = { code: 1001, reason: "the server is shutting down" };
+const SERVICE_RESTART: Goodbye = { code: 1012, reason: "the worker is being replaced" };
 
 /**
  * Builds the edge, waits for its workers and opens the port. Rejects when a worker is not reachable in time, or when a
@@ -65,6 +76,7 @@ const GOODBYE = "the server is shutting down";
 export async function startEdge(config: Config, log: Log, signal: AbortSignal): Promise<OpenEdge> {
   const edge = createEdge(config, log);
   const { lifecycle } = edge;
+  const swap = createSwap(config, log, edge.swap);
   const admin =
     config.adminPort === 0
       ? undefined
@@ -72,6 +84,7 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
           phase: () => lifecycle.phase,
           running: () => lifecycle.running,
           upstreams: edge.upstreams,
+          swap,
           counts: edge.counts,
         });
   const destroy = (): void => {
@@ -87,7 +100,7 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
       destroy();
       return 0;
     };
-    return { port, drain, destroy };
+    return { port, swap, drain, destroy };
   } catch (thrown) {
     destroy();
     throw thrown;
@@ -97,17 +110,13 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
 /** Builds the edge; nothing is open yet. */
 export function createEdge(config: Config, log: Log): Edge {
   const lifecycle = new Lifecycle();
-  const tunnels = new Set<Tunnel>();
+  const tunnels = new Tunnels();
   const stopping = new AbortController();
   const { connectMs, handshakeMs } = config;
   const http = makePool(config.httpUpstreams, (address) => new Http1Upstream(address, config));
   const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, config));
   const ws = makePool(config.wsUpstreams, (address) => new Http1Upstream(address, config));
 
-  // A handshake may have begun before the drain and end after it.
-  const opened = (tunnel: Tunnel): void => {
-    if (lifecycle.phase === "draining") tunnel.close(1001, GOODBYE);
-  };
   const options: CarryOptions = {
     trustedHops: config.trustedHops,
     connectMs,
@@ -122,7 +131,7 @@ export function createEdge(config: Config, log: Log): Edge {
       websocket: createCarry(
         ws,
         (forward) => {
-          forwardWebSocket(forward, { tunnels, handshakeMs, opened }).then(
+          forwardWebSocket(forward, { tunnels, handshakeMs }).then(
             () => forward.done(undefined),
             (thrown: unknown) => forward.done(toEdgeError(thrown)),
           );
@@ -144,6 +153,15 @@ export function createEdge(config: Config, log: Log): Edge {
     grpc: grpc.endpoints.map(view),
     ws: ws.endpoints.map(view),
   });
+  const swap = (wanted: Upstreams): void => {
+    http.swap(wanted.http);
+    grpc.swap(wanted.grpc);
+    const left = ws.swap(wanted.ws).filter(({ active }) => active > 0);
+    const leave = (): void => {
+      for (const { connection } of left) tunnels.leave(connection, SERVICE_RESTART);
+    };
+    if (left.length > 0) setTimeout(leave, config.drainSeconds * 1000).unref();
+  };
   const destroy = (): void => {
     lifecycle.phase = "closed";
     stopping.abort();
@@ -155,7 +173,7 @@ export function createEdge(config: Config, log: Log): Edge {
     lifecycle.phase = "draining";
     log.info({ running: lifecycle.running }, "draining");
     const closed = server.drain();
-    for (const tunnel of tunnels) tunnel.close(1001, GOODBYE);
+    tunnels.close(GOING_AWAY);
     if (!(await within(config.drainSeconds * 1000, closed))) {
       log.warn({ running: lifecycle.running }, "drain time is over");
       lifecycle.failAll(new EdgeError("draining"));
@@ -175,6 +193,7 @@ export function createEdge(config: Config, log: Log): Edge {
     },
     accept: server.accept,
     upstreams,
+    swap,
     counts: () => metrics.exceeded,
     drain,
     destroy,

@@ -1,10 +1,12 @@
-import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
+import { ConfigError, readConfig } from "./config.ts";
 import { whyNotListening } from "./errors.ts";
 import { settingsOrExplain } from "./explain.ts";
 import { withoutUndici } from "./lean.ts";
 import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
+import type { Swap } from "./upstream/swap.ts";
+import { withUpstreamsFile } from "./upstreams-file.ts";
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   process.stdout.write(
@@ -15,7 +17,7 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 }
 
 async function main(): Promise<void> {
-  const config = await settingsOrExplain(() => readConfig(process.env));
+  const config = await settingsOrExplain(readSettings);
   if (config === undefined) return;
   const log = createLog({
     level: config.logLevel,
@@ -33,6 +35,9 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  // Without a file there is nothing to read again, and SIGHUP ends the process as it does any other.
+  if (config.upstreamsFile !== undefined)
+    process.on("SIGHUP", () => void readUpstreamsAgain(edge?.swap, log));
 
   try {
     edge = await run(config, log, starting.signal);
@@ -45,8 +50,27 @@ async function main(): Promise<void> {
   process.send?.({ ready: edge.port });
 }
 
+function readSettings(): Config {
+  return readConfig(withUpstreamsFile(process.env));
+}
+
+/** What is wrong with the file is logged, and the upstreams stay as they are. */
+async function readUpstreamsAgain(swap: Swap | undefined, log: Log): Promise<void> {
+  try {
+    const { textsOf, upstreamsOf } = await import("./upstream/swap.ts");
+    if (swap === undefined) throw new Error("the edge is still starting");
+    await swap(textsOf(upstreamsOf(readSettings())));
+  } catch (thrown) {
+    log.error(
+      { error: thrown instanceof ConfigError ? thrown.mistakes : thrown },
+      "SIGHUP: upstreams not exchanged",
+    );
+  }
+}
+
 interface Running {
   readonly port: number;
+  readonly swap: Swap;
   /** Further fields of the ready line. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** Resolves with the exit code. */

@@ -1,5 +1,6 @@
 import { readConfig } from "../edge/config.ts";
 import { settingsOrExplain } from "../edge/explain.ts";
+import { withUpstreamsFile } from "../edge/upstreams-file.ts";
 import { planProcesses } from "./start/plan.ts";
 import { readyBlock } from "./start/ready.ts";
 import { Supervisor } from "./start/supervisor.ts";
@@ -8,6 +9,7 @@ const HELP = `Usage: npm start        (or: node scripts/start.ts)
 
 Starts the edge on PORT (8080) and the workers behind it, and keeps them running.
 Ctrl-C or SIGTERM drains the edge, then stops the workers; a second one ends all at once.
+SIGHUP makes the edge read the file again that UPSTREAMS_FILE names.
 
 Settings are environment variables: see docs/settings.md. The most common ones:
   PORT=8080                        the public port
@@ -23,7 +25,7 @@ else await start();
 async function start(): Promise<void> {
   const pretty = (process.env["LOG_FORMAT"] ?? (process.stdout.isTTY ? "pretty" : "json")) === "pretty";
   const planned = await settingsOrExplain(async () =>
-    planProcesses(process.env, readConfig, pretty ? "pretty" : "json"),
+    planProcesses(withUpstreamsFile(process.env), readConfig, pretty ? "pretty" : "json"),
   );
   if (planned === undefined) return;
   const { plan, config } = planned;
@@ -36,5 +38,6 @@ async function start(): Promise<void> {
   });
   process.on("SIGTERM", () => supervisor.stop());
   process.on("SIGINT", () => supervisor.stop());
+  if (config.upstreamsFile !== undefined) process.on("SIGHUP", () => supervisor.readAgain());
   process.exit(await supervisor.run());
 }

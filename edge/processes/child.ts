@@ -16,6 +16,7 @@ await main();
 async function main(): Promise<void> {
   // They reach the whole process group; what follows from them is the parent's to say.
   process.on("SIGTERM", () => {});
+  process.on("SIGHUP", () => {});
   process.on("SIGINT", () => {});
   // Without its parent it would serve nobody new, and nobody would end it.
   process.on("disconnect", () => process.exit(1));
@@ -55,6 +56,8 @@ function listenToParent(edge: Edge): void {
         };
         return say({ kind: "report", id: message.id, report });
       }
+      case "swap":
+        return edge.swap(message.upstreams);
       case "drain":
         return void edge.drain().then(() => process.exit(0));
     }

@@ -2,6 +2,8 @@ import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import type { Socket } from "node:net";
 import type { CountsView } from "../admin.ts";
+import type { Upstreams } from "../upstream/swap.ts";
+import { settingsOf } from "../upstream/swap.ts";
 import type { Report, ToChild, ToParent } from "./messages.ts";
 
 /** How a process ended: `code` is null when a signal ended it. */
@@ -39,9 +41,12 @@ export class Member {
   #connections = 0;
   #ids = 0;
 
-  /** Starts the child; `again` when it takes the place of another. */
-  constructor(again: boolean) {
-    this.#child = fork(CHILD, again ? ["--again"] : [], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  /** Starts the child, in front of `upstreams`; `again` when it takes the place of another. */
+  constructor(upstreams: Upstreams, again: boolean) {
+    this.#child = fork(CHILD, again ? ["--again"] : [], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      env: { ...process.env, ...settingsOf(upstreams) },
+    });
     const ready = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<Ended>();
     this.ready = ready.promise;
@@ -98,6 +103,11 @@ export class Member {
   drain(): void {
     if (this.isReady) this.#say({ kind: "drain" });
     else this.kill();
+  }
+
+  /** Sends the child's new requests to these. */
+  swap(upstreams: Upstreams): void {
+    this.#say({ kind: "swap", upstreams });
   }
 
   kill(): void {

@@ -1,9 +1,11 @@
 import type { CountsView, UpstreamsView } from "../admin.ts";
+import type { Upstreams } from "../upstream/swap.ts";
 
 /** What the parent says to a child. A connection comes with its socket. */
 export type ToChild =
   | { readonly kind: "connection"; readonly id: number }
   | { readonly kind: "ask"; readonly id: number }
+  | { readonly kind: "swap"; readonly upstreams: Upstreams }
   | { readonly kind: "drain" };
 
 /** What a child knows of its own work; `running` counts exchanges. */

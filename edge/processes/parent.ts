@@ -6,6 +6,8 @@ import type { Config } from "../config.ts";
 import type { Phase } from "../lifecycle.ts";
 import { listen } from "../listen.ts";
 import type { Log } from "../log.ts";
+import type { Swap, Upstreams } from "../upstream/swap.ts";
+import { createSwap, upstreamsOf } from "../upstream/swap.ts";
 import { within } from "../within.ts";
 import type { Ended } from "./member.ts";
 import { Member } from "./member.ts";
@@ -33,6 +35,7 @@ export class EarlyEnd extends Error {
 /** Several edge processes behind one port. */
 export interface Processes {
   readonly port: number;
+  readonly swap: Swap;
   /** All children drain together. Resolves with the exit code: 0, or 1 when one had to be killed or failed. */
   drain(): Promise<number>;
 }
@@ -50,7 +53,7 @@ export async function startProcesses(
   const parent = new Parent(config, count, log);
   try {
     await parent.start(signal);
-    return { port: await parent.listen(), drain: () => parent.drain() };
+    return { port: await parent.listen(), swap: parent.swap, drain: () => parent.drain() };
   } catch (thrown) {
     await parent.destroy();
     throw thrown;
@@ -64,6 +67,8 @@ export async function startProcesses(
  * A slot is a place for a child; who dies is replaced in its slot, after a pause that grows.
  */
 class Parent {
+  /** Exchanges the upstreams of all children, and of those to come. */
+  readonly swap: Swap;
   readonly #config: Config;
   readonly #log: Log;
   readonly #slots: (Member | undefined)[];
@@ -73,12 +78,15 @@ class Parent {
   #admin: Awaited<ReturnType<typeof startAdmin>> | undefined;
   #last: Member | undefined;
   #failed = false;
+  #upstreams: Upstreams;
   /** What those counted that have ended. */
   #ended: CountsView = {};
 
   constructor(config: Config, count: number, log: Log) {
     this.#config = config;
     this.#log = log;
+    this.#upstreams = upstreamsOf(config);
+    this.swap = createSwap(config, log, (upstreams) => this.#swap(upstreams));
     this.#slots = Array.from({ length: count });
     // Paused: not a byte is read here. What is set on the socket holds in the child, too.
     this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -142,7 +150,7 @@ class Parent {
   }
 
   #fork(slot: number, deaths: number): Member {
-    const member = new Member(this.#phase !== "starting");
+    const member = new Member(this.#upstreams, this.#phase !== "starting");
     this.#slots[slot] = member;
     void member.ended.then((how) => this.#onEnd(slot, member, how, deaths));
     return member;
@@ -180,6 +188,11 @@ class Parent {
     member.give(socket);
   }
 
+  #swap(upstreams: Upstreams): void {
+    this.#upstreams = upstreams;
+    for (const member of this.#members()) member.swap(upstreams);
+  }
+
   #members(): Member[] {
     return this.#slots.filter((member) => member !== undefined);
   }
@@ -210,6 +223,7 @@ class Parent {
       phase: () => this.#phaseOfAll(),
       running: async () => (await this.#reports()).reduce((sum, { running }) => sum + running, 0),
       upstreams: async () => mergeUpstreams((await this.#reports()).map(({ upstreams }) => upstreams)),
+      swap: this.swap,
       counts: () => this.#counts(),
       pages: {
         "/processes": () =>

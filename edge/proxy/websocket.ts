@@ -12,16 +12,14 @@ import type { Forward } from "./forward.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
 import { RequestStandIn } from "./stand-ins.ts";
 import { Tunnel } from "./tunnel.ts";
+import type { Tunnels } from "./tunnels.ts";
 
 const UPGRADE: Readonly<Record<string, string>> = { upgrade: "websocket" };
 
 export interface WebSocketOptions {
-  /** Those under way, so that a drain can say goodbye to each. */
-  readonly tunnels: Set<Tunnel>;
+  readonly tunnels: Tunnels;
   /** Milliseconds a worker has to answer the handshake. */
   readonly handshakeMs: number;
-  /** Hears of each tunnel once the worker has accepted it. */
-  readonly opened: (tunnel: Tunnel) => void;
 }
 
 /**
@@ -56,11 +54,11 @@ export async function forwardWebSocket(
         checkAnswer(headers, key, offered);
         exchange.accept(acceptHeaders(headers));
         tunnel.opened(worker, rest);
-        options.opened(tunnel);
+        options.tunnels.opened(tunnel);
       },
     },
   );
-  options.tunnels.add(tunnel);
+  options.tunnels.add(tunnel, forward.upstream);
   try {
     await proxy.ws(request, tunnel, Buffer.alloc(0), {
       onReq: () => call.request,

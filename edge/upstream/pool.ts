@@ -8,6 +8,8 @@ export interface Endpoint<C> {
   healthy: boolean;
   /** Exchanges under way. */
   active: number;
+  /** Over once the endpoint was taken out: it finishes what it carries. */
+  readonly removed: AbortController;
 }
 
 /** An endpoint for one exchange, and its release. */
@@ -31,15 +33,22 @@ export class Pool<C> {
     return this.#endpoints;
   }
 
-  /** Replaces the endpoint list. Removed endpoints finish what they carry, then close. */
-  swap(addresses: readonly Address[]): void {
-    const kept = new Map(this.#endpoints.map((endpoint) => [endpoint.address.name, endpoint]));
-    this.#endpoints = addresses.map(
-      (address) =>
-        kept.get(address.name) ?? { address, connection: this.#open(address), healthy: true, active: 0 },
-    );
+  /** Replaces the endpoint list. Removed endpoints, which are answered, finish what they carry, then close. */
+  swap(addresses: readonly Address[]): Endpoint<C>[] {
+    const known = new Map(this.#endpoints.map((endpoint) => [endpoint.address.name, endpoint]));
+    this.#endpoints = addresses.map((address) => known.get(address.name) ?? this.#newEndpoint(address));
     const live = new Set(this.#endpoints);
-    for (const gone of kept.values()) if (!live.has(gone) && gone.active === 0) this.#close(gone.connection);
+    const removed = [...known.values()].filter((endpoint) => !live.has(endpoint));
+    for (const endpoint of removed) {
+      endpoint.removed.abort();
+      if (endpoint.active === 0) this.#close(endpoint.connection);
+    }
+    return removed;
+  }
+
+  #newEndpoint(address: Address): Endpoint<C> {
+    const connection = this.#open(address);
+    return { address, connection, healthy: true, active: 0, removed: new AbortController() };
   }
 
   /**

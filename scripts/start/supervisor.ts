@@ -101,6 +101,11 @@ export class Supervisor {
     });
   }
 
+  /** Has the edge read its upstreams file again. */
+  readAgain(): void {
+    this.#edge()?.command.kill("SIGHUP");
+  }
+
   #take(commands: Command[], byName: ReadonlyMap<string, Planned>): { commands: Command[] } {
     for (const command of commands) {
       const plan = byName.get(command.name);

@@ -83,7 +83,7 @@ test("the parent of several processes loads nothing of the data path", async (t)
   const parent = all.find(({ program }) => program.endsWith("edge/main.ts"));
   assert.deepEqual(
     parent?.files.filter((file) =>
-      /\/edge\/(edge|handle|server|http1|http2|proxy|upstream|auth)\b/.test(file),
+      /\/edge\/(edge|handle|server|http1|http2|proxy|upstream\/(http1|pool|session)|auth)\b/.test(file),
     ),
     [],
   );
