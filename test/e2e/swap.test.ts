@@ -2,60 +2,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
-import { request } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
-import type { TestContext } from "node:test";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { settle, h2, http2Client } from "../support/clients.ts";
-import { testEdge } from "../support/edge.ts";
 import { freePort } from "../support/family.ts";
+import type { Put } from "../support/swapping.ts";
+import { message, named, swapUnderLoad, swappable, text } from "../support/swapping.ts";
 import { webSocketWorker } from "../support/websocket-worker.ts";
 import { http2Worker, httpWorker } from "../support/workers.ts";
-
-type Put = (
-  protocol: string,
-  body: string,
-  more?: { query?: string; host?: string },
-) => Promise<[status: number, answer: unknown]>;
-
-/** PUT on the admin port, with a Host of the caller's choice, which fetch does not allow. */
-function putter(admin: number): Put {
-  return (protocol, body, { query = "", host = `localhost:${admin}` } = {}) =>
-    new Promise((resolve, reject) => {
-      const path = `/upstreams/${protocol}${query}`;
-      const req = request({ port: admin, method: "PUT", path, headers: { host } }, async (res) => {
-        const text = Buffer.concat(await res.toArray()).toString();
-        resolve([res.statusCode ?? 0, JSON.parse(text)]);
-      });
-      req.on("error", reject);
-      req.end(body);
-    });
-}
-
-async function swappable(
-  t: TestContext,
-  env: Record<string, string>,
-): Promise<{ url: string; port: number; put: Put; admin: number }> {
-  const admin = await freePort();
-  const { url, port } = await testEdge(t, { ADMIN_PORT: String(admin), ...env });
-  return { url, port, put: putter(admin), admin };
-}
-
-/** An HTTP worker that says its name. */
-function named(t: TestContext, name: string): Promise<string> {
-  return httpWorker(t, (_req, res) => void res.end(name));
-}
-
-/** The next message of a WebSocket. */
-async function message(socket: WebSocket): Promise<string> {
-  const [bytes] = (await once(socket, "message")) as [Buffer];
-  return bytes.toString();
-}
-
-async function text(url: string): Promise<string> {
-  return (await fetch(url)).text();
-}
 
 test("new requests go to the new workers, and the answer says what was done", async (t) => {
   const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => named(t, name)));
@@ -175,67 +130,5 @@ test("with check=off a worker may come later", async (t) => {
 });
 
 test("ten exchanges of each protocol under load cost no request", async (t) => {
-  const http = [await named(t, "ok"), await named(t, "ok")];
-  const grpc = [await pongs(t), await pongs(t)];
-  const ws = [await webSocketWorker(t, "ok"), await webSocketWorker(t, "ok")];
-  const { url, port, put } = await swappable(t, {
-    HTTP_UPSTREAMS: http[0]!,
-    GRPC_UPSTREAMS: grpc[0]!,
-    WS_UPSTREAMS: ws[0]!,
-  });
-  const session = http2Client(t, port);
-  const over = new AbortController();
-  const counts = { http1: 0, http2: 0, grpc: 0, ws: 0 };
-  const load = async (name: keyof typeof counts, one: () => Promise<void>): Promise<void> => {
-    while (!over.signal.aborted) {
-      await one();
-      counts[name]++;
-    }
-  };
-  const grpcHead = { ":method": "POST", ":path": "/Echo/Ping", "content-type": "application/grpc" };
-  const loads = Array.from({ length: 8 }, () => [
-    load("http1", async () => assert.equal(await text(url), "ok")),
-    load("http2", async () => assert.equal((await h2(session, { ":path": "/" })).body.toString(), "ok")),
-    load("grpc", async () => {
-      const { headers, code } = await h2(session, grpcHead, "");
-      assert.deepEqual([headers["grpc-status"], code], ["0", 0]);
-    }),
-    load("ws", async () => {
-      const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
-      assert.equal(await message(socket), "ok");
-      const closed = once(socket, "close");
-      socket.close(1000);
-      assert.equal((await closed)[0], 1000);
-    }),
-  ]).flat();
-  const swaps = async (): Promise<void> => {
-    for (let round = 1; round <= 10; round++) {
-      for (const [protocol, all] of [
-        ["http", http],
-        ["grpc", grpc],
-        ["ws", ws],
-      ] as const) {
-        const before = { ...counts };
-        assert.equal((await put(protocol, all[round % 2]!))[0], 200);
-        // The next exchange only once all have gone on with this one.
-        while (
-          Object.entries(counts).some(([name, count]) => count < before[name as keyof typeof counts] + 10)
-        )
-          await new Promise((resolve) => setImmediate(resolve));
-      }
-    }
-  };
-  await Promise.race([swaps(), Promise.all(loads)]).finally(() => over.abort());
-  await Promise.all(loads);
+  await swapUnderLoad(t, 300, 10);
 });
-
-/** A gRPC worker that answers at once, with trailers alone. */
-function pongs(t: TestContext): Promise<string> {
-  return http2Worker(t, (stream) => {
-    stream.resume();
-    stream.respond(
-      { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
-      { endStream: true },
-    );
-  });
-}
