@@ -1,8 +1,8 @@
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
 import type { Output } from "./output.ts";
-import type { ReplyBody } from "./reply-head.ts";
 import { fieldLines, interimHead, replyBody, replyHead } from "./reply-head.ts";
 import type { ClientRequest } from "./request-parser.ts";
 

@@ -1,11 +1,9 @@
 import { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { find } from "../headers.ts";
+import type { ReplyBody } from "../message/body-reader.ts";
 import { dateLine } from "./date.ts";
 import { statusLine } from "./reasons.ts";
-
-/** How a reply's body is framed: so many bytes, in chunks, by the end of the connection, or there is none. */
-export type ReplyBody = number | "chunked" | "until-close" | "none";
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Not only CR, LF and NUL: a character beyond one byte would be cut to its last one, and U+010A become a line feed. */

@@ -1,10 +1,8 @@
 import { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
+import type { RequestBody } from "../message/body-reader.ts";
 import { malformed } from "./malformed.ts";
 import type { RequestLine } from "./request-line.ts";
-
-/** How a request's body is framed: not there, in chunks, or so many bytes. */
-export type RequestBody = "none" | "chunked" | number;
 
 /** What the fields of a request say of its connection, and of where it ends. */
 export interface RequestFraming {

@@ -1,11 +1,11 @@
 import type { HeaderList, RequestHead } from "../exchange.ts";
 import { HeadMemo } from "../exchange.ts";
-import { ChunkedBody } from "../message/chunked.ts";
+import type { RequestBody } from "../message/body-reader.ts";
+import { BodyReader } from "../message/body-reader.ts";
 import { FieldBlock } from "../message/field-block.ts";
 import type { FieldReader } from "../message/fields.ts";
 import { KnownHeads } from "../message/known-heads.ts";
 import { CLIENT_FAULTS, malformed } from "./malformed.ts";
-import type { RequestBody } from "./request-framing.ts";
 import { requestFraming } from "./request-framing.ts";
 import type { RequestLine } from "./request-line.ts";
 import { readRequestLine, readTarget } from "./request-line.ts";
@@ -25,37 +25,31 @@ const MAX_EMPTY_LINES = 4;
 
 const CR = 0x0d;
 const LF = 0x0a;
-const NO_TRAILERS: HeaderList = [];
 
-type State = "between" | "empty-line" | "head" | "counted" | "chunked" | "trailers" | "done";
+type State = "between" | "empty-line" | "head" | "body";
 
 /**
  * The requests of one connection, one after the other (RFC 9112). Bytes in, events out, no I/O; how the bytes are cut makes
  * no difference. What is not plainly valid throws: between two hops, guessing is how requests are smuggled.
  *
  *            first byte       head complete
- *   between ────────────▶ head ──┬──▶ counted ─────────────┬──▶ done ── next() ──▶ between
- *      ▲ │ CR                    ├──▶ chunked ─▶ trailers ─┤
- *   LF │ ▼                       └──▶ (no body) ───────────┘
+ *   between ────────────▶ head ─────────────▶ body (see BodyReader), then done ── next() ──▶ between
+ *      ▲ │ CR
+ *   LF │ ▼
  *   empty-line
  */
 export class RequestParser {
   /** The request whose head is complete. */
   request: ClientRequest | undefined;
-  /** Of the request that is done. */
-  trailers: HeaderList = NO_TRAILERS;
 
   readonly #headBlock: FieldBlock;
-  readonly #trailerBlock: FieldBlock;
   readonly #fields: FieldReader;
-  readonly #onData: (chunk: Buffer) => void;
+  readonly #body: BodyReader;
   /** A client that asks again sends the same head, mostly: it gets the same request, with what was worked out from it (HeadMemo). */
   readonly #known = new KnownHeads<ClientRequest>(1);
   #state: State = "between";
   #line: RequestLine | undefined;
   #emptyLines = 0;
-  #chunks: ChunkedBody | undefined;
-  #left = 0;
 
   /**
    * `headBytes` is the bytes that a head may have; trailers may have as many. `onData` gets the body in views of the bytes
@@ -65,9 +59,8 @@ export class RequestParser {
     this.#headBlock = new FieldBlock(headBytes, CLIENT_FAULTS, (line) => {
       this.#line = readRequestLine(line);
     });
-    this.#trailerBlock = new FieldBlock(headBytes, CLIENT_FAULTS);
     this.#fields = fields;
-    this.#onData = onData;
+    this.#body = new BodyReader(headBytes, CLIENT_FAULTS, fields, onData);
   }
 
   /** True while nothing of a request has come. */
@@ -76,14 +69,18 @@ export class RequestParser {
   }
 
   get isDone(): boolean {
-    return this.#state === "done";
+    return this.#state === "body" && this.#body.isOver;
+  }
+
+  /** Of the request that is done. */
+  get trailers(): HeaderList {
+    return this.#body.trailers;
   }
 
   /** The request has been dealt with: what comes next is another one. */
   next(): void {
     this.#state = "between";
     this.request = undefined;
-    this.trailers = NO_TRAILERS;
     this.#emptyLines = 0;
   }
 
@@ -101,14 +98,8 @@ export class RequestParser {
         return at + 1;
       case "head":
         return this.#readHead(bytes, at);
-      case "counted":
-        return this.#readCounted(bytes, at);
-      case "chunked":
-        return this.#readChunks(bytes, at);
-      case "trailers":
-        return this.#readTrailers(bytes, at);
       default:
-        return at;
+        return this.#body.push(bytes, at);
     }
   }
 
@@ -141,38 +132,9 @@ export class RequestParser {
   }
 
   #begin(request: ClientRequest): void {
-    const { body } = request;
     this.request = request;
-    if (typeof body === "number") {
-      this.#left = body;
-      this.#state = "counted";
-    } else this.#state = body === "none" ? "done" : "chunked";
-  }
-
-  #readCounted(bytes: Buffer, at: number): number {
-    const end = Math.min(bytes.length, at + this.#left);
-    this.#left -= end - at;
-    if (this.#left === 0) this.#state = "done";
-    this.#onData(bytes.subarray(at, end));
-    return end;
-  }
-
-  #readChunks(bytes: Buffer, at: number): number {
-    const chunks = (this.#chunks ??= new ChunkedBody(CLIENT_FAULTS));
-    const next = chunks.push(bytes, at, this.#onData);
-    if (chunks.isOver) {
-      this.#chunks = undefined;
-      this.#state = "trailers";
-    }
-    return next;
-  }
-
-  #readTrailers(bytes: Buffer, at: number): number {
-    const next = this.#trailerBlock.push(bytes, at);
-    if (next === -1) return bytes.length;
-    this.trailers = this.#fields.read(this.#trailerBlock.text);
-    this.#state = "done";
-    return next;
+    this.#state = "body";
+    this.#body.begin(request.body);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { HeaderList } from "../../exchange.ts";
+import type { ReplyBody } from "../../message/body-reader.ts";
 import { garbage } from "./garbage.ts";
 
 /** Milliseconds an idle connection is kept: less than the 5 s after which Node's HTTP servers close theirs. */
@@ -6,9 +7,7 @@ const IDLE_MS = 4000;
 
 /** How a reply ends, and what its connection is good for afterwards. */
 export interface ReplyFraming {
-  readonly body: "none" | "counted" | "chunked" | "until-close";
-  /** Bytes of a counted body. */
-  readonly length: number;
+  readonly body: ReplyBody;
   /** Milliseconds the connection may stay idle and still be used again; 0 when it must not be. */
   readonly idleMs: number;
 }
@@ -53,10 +52,10 @@ export function replyFraming(
   }
   checkCoding(coding, length, minorVersion);
   const bytes = length === undefined ? 0 : readLength(length);
-  if (method === "HEAD" || status === 204 || status === 304) return { body: "none", length: 0, idleMs };
-  if (coding !== undefined) return { body: "chunked", length: 0, idleMs };
-  if (length === undefined) return { body: "until-close", length: 0, idleMs: 0 };
-  return { body: bytes === 0 ? "none" : "counted", length: bytes, idleMs };
+  if (method === "HEAD" || status === 204 || status === 304) return { body: "none", idleMs };
+  if (coding !== undefined) return { body: "chunked", idleMs };
+  if (length === undefined) return { body: "until-close", idleMs: 0 };
+  return { body: bytes === 0 ? "none" : bytes, idleMs };
 }
 
 /** RFC 9112, section 6.1. Any other coding would have to be undone here, or be lost on the way to the client. */

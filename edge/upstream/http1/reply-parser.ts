@@ -1,6 +1,6 @@
 import type { HeaderList } from "../../exchange.ts";
 import { isFinalStatus } from "../../headers.ts";
-import { ChunkedBody } from "../../message/chunked.ts";
+import { BodyReader } from "../../message/body-reader.ts";
 import { FieldBlock } from "../../message/field-block.ts";
 import type { FieldReader } from "../../message/fields.ts";
 import type { KnownHeads } from "../../message/known-heads.ts";
@@ -27,44 +27,34 @@ export interface FinalHead {
 /** Interim replies before the final one: more is a worker gone wrong. */
 const MAX_INTERIM = 100;
 
-const NO_TRAILERS: HeaderList = [];
-
 const PREFIX = "HTTP/1.";
 const STATUS_LINE = /^HTTP\/1\.([01]) ([0-9]{3})(?: .*)?$/;
 const NO_STATUS_LINE = "no HTTP/1.1 status line";
 
-type State = "idle" | "head" | "counted" | "chunked" | "trailers" | "until-close" | "done" | "upgraded";
+type State = "idle" | "head" | "body" | "upgraded";
 
 /**
  * The replies of one connection, one after the other (RFC 9112). Bytes in, events out, no I/O; how the bytes are cut makes
  * no difference. What is not plainly valid throws `upstream_garbage`: between two hops, guessing is how replies are split.
  *
  *            begin()         head, 1xx ↺
- *   idle/done ─────▶ head ──┬──▶ counted ─────────────┬──▶ done
- *                           ├──▶ chunked ─▶ trailers ─┤
- *                           ├──▶ until-close ─────────┤
- *                           ├──▶ (no body) ───────────┘
+ *   idle/done ─────▶ head ──┬──▶ body (see BodyReader), then done
  *                           └──▶ upgraded (101)
  */
 export class ReplyParser {
-  /** Of the reply that is done. */
-  trailers: HeaderList = NO_TRAILERS;
   /** True once a byte of the current reply has come. */
   hasBegun = false;
   /** The fields of a 101. */
   upgradeHeaders: HeaderList = [];
 
   readonly #headBlock: FieldBlock;
-  readonly #trailerBlock: FieldBlock;
   readonly #fields: FieldReader;
   readonly #known: KnownHeads<FinalHead>;
-  readonly #onChunk: (chunk: Buffer) => void;
+  readonly #body: BodyReader;
   #state: State = "idle";
   #asked: Asked | undefined;
   #events: ReplyEvents | undefined;
   #framing: ReplyFraming | undefined;
-  #chunks: ChunkedBody | undefined;
-  #left = 0;
   #minorVersion = 1;
   #status = 0;
   /** Bytes of PREFIX that have come. */
@@ -77,14 +67,18 @@ export class ReplyParser {
    */
   constructor(headBytes: number, fields: FieldReader, known: KnownHeads<FinalHead>) {
     this.#headBlock = new FieldBlock(headBytes, WORKER_FAULTS, (line) => this.#onStatusLine(line));
-    this.#trailerBlock = new FieldBlock(headBytes, WORKER_FAULTS);
     this.#fields = fields;
     this.#known = known;
-    this.#onChunk = (chunk) => this.#events?.data(chunk);
+    this.#body = new BodyReader(headBytes, WORKER_FAULTS, fields, (chunk) => this.#events?.data(chunk));
   }
 
   get isDone(): boolean {
-    return this.#state === "done";
+    return this.#state === "body" && this.#body.isOver;
+  }
+
+  /** Of the reply that is done. */
+  get trailers(): HeaderList {
+    return this.#body.trailers;
   }
 
   get isUpgraded(): boolean {
@@ -103,7 +97,6 @@ export class ReplyParser {
     this.#state = "head";
     this.#interim = 0;
     this.#framing = undefined;
-    this.trailers = NO_TRAILERS;
     this.hasBegun = false;
   }
 
@@ -111,33 +104,23 @@ export class ReplyParser {
   push(bytes: Buffer): number {
     if (bytes.length > 0) this.hasBegun = true;
     let at = 0;
-    while (at < bytes.length && this.#state !== "done" && this.#state !== "upgraded") {
-      at = this.#step(bytes, at);
-    }
+    while (at < bytes.length && !this.isDone && this.#state !== "upgraded") at = this.#step(bytes, at);
     return at;
   }
 
   /** The worker has ended the connection. False when that cut its reply short. */
   finish(): boolean {
-    if (this.#state === "until-close") this.#state = "done";
-    return this.#state === "done";
+    return this.#state === "body" && this.#body.finish();
   }
 
   #step(bytes: Buffer, at: number): number {
     switch (this.#state) {
       case "head":
         return this.#readHead(bytes, at);
-      case "trailers":
-        return this.#readTrailers(bytes, at);
-      case "counted":
-        return this.#readCounted(bytes, at);
-      case "chunked":
-        return this.#readChunks(bytes, at);
+      case "body":
+        return this.#body.push(bytes, at);
       default:
-        // idle: nobody asked, and so the bytes are nobody's.
-        if (this.#state === "idle") throw garbage("bytes that nobody asked for");
-        this.#events?.data(at === 0 ? bytes : bytes.subarray(at));
-        return bytes.length;
+        throw garbage("bytes that nobody asked for");
     }
   }
 
@@ -167,32 +150,6 @@ export class ReplyParser {
     }
   }
 
-  #readTrailers(bytes: Buffer, at: number): number {
-    const next = this.#trailerBlock.push(bytes, at);
-    if (next === -1) return bytes.length;
-    this.trailers = this.#fields.read(this.#trailerBlock.text);
-    this.#state = "done";
-    return next;
-  }
-
-  #readCounted(bytes: Buffer, at: number): number {
-    const end = Math.min(bytes.length, at + this.#left);
-    this.#left -= end - at;
-    if (this.#left === 0) this.#state = "done";
-    this.#events?.data(bytes.subarray(at, end));
-    return end;
-  }
-
-  #readChunks(bytes: Buffer, at: number): number {
-    const chunks = (this.#chunks ??= new ChunkedBody(WORKER_FAULTS));
-    const next = chunks.push(bytes, at, this.#onChunk);
-    if (chunks.isOver) {
-      this.#chunks = undefined;
-      this.#state = "trailers";
-    }
-    return next;
-  }
-
   /** RFC 9112, section 4. The reason says nothing to anybody; without one the space before it may lack, too. */
   #onStatusLine(line: string): void {
     const match = STATUS_LINE.exec(line);
@@ -218,8 +175,8 @@ export class ReplyParser {
 
   #begin({ status, headers, framing }: FinalHead): void {
     this.#framing = framing;
-    this.#left = framing.length;
-    this.#state = framing.body === "none" ? "done" : framing.body;
+    this.#state = "body";
+    this.#body.begin(framing.body);
     this.#events?.head(status, headers, framing.body === "none");
   }
 

@@ -1,9 +1,6 @@
 import { EdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
 
-/** How the body of a request is framed: not there, in chunks, or so many bytes. */
-export type RequestBody = "none" | "chunked" | number;
-
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** A target has no white space, which would end it, and no control characters. */
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/;

@@ -1,12 +1,12 @@
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
+import type { RequestBody } from "../../message/body-reader.ts";
 import type { ReplyReceiver, UpstreamStream } from "../session.ts";
 import type { SocketEnd } from "../../socket-end.ts";
 import { writeCopy } from "../../socket-end.ts";
 import type { Connection, Turn } from "./connection.ts";
 import type { Asked } from "./framing.ts";
-import type { RequestBody } from "./request-head.ts";
 import { fieldLines } from "./request-head.ts";
 
 /** Bytes of a reply that may be under way to the client before the worker is held back. */
