@@ -83,7 +83,10 @@ for (const [module, allowed] of ONLY) {
 }
 
 const PURE: readonly (readonly [folder: string, names: readonly string[]])[] = [
-  ["message", ["body-reader", "chunked", "faults", "field-block", "fields", "known-heads"]],
+  [
+    "message",
+    ["body-reader", "chunked", "faults", "field-block", "field-lines", "fields", "known-heads", "token"],
+  ],
   ["upstream/http1", ["framing", "garbage", "reply-parser", "request-head"]],
   [
     "http1",

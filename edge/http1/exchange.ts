@@ -3,7 +3,7 @@ import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../e
 import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
 import type { Output } from "./output.ts";
-import { fieldLines, interimHead, replyBody, replyHead } from "./reply-head.ts";
+import { interimHead, replyBody, replyFields, replyHead } from "./reply-head.ts";
 import type { ClientRequest } from "./request-parser.ts";
 
 /** The connection that carries an exchange, as the exchange sees it. */
@@ -112,7 +112,7 @@ export class Http1Exchange implements Exchange {
     // RFC 9112, section 8: a reply without its last bytes is incomplete, and only a closed connection says so.
     if (this.#left > 0) return this.#cut();
     const { output } = this.#carrier;
-    if (this.#body === "chunked") output.text(`0\r\n${fieldLines(trailers)}\r\n`);
+    if (this.#body === "chunked") output.text(`0\r\n${replyFields(trailers)}\r\n`);
     this.isOver = true;
     // A client that still sends may stop: what it sends will be read for a while, and by nobody.
     if (!this.#carrier.isRequestRead) this.#sayClose();

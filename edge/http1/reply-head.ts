@@ -2,12 +2,9 @@ import { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { find } from "../headers.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
+import { fieldLine, fieldLines } from "../message/field-lines.ts";
 import { dateLine } from "./date.ts";
 import { statusLine } from "./reasons.ts";
-
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** Not only CR, LF and NUL: a character beyond one byte would be cut to its last one, and U+010A become a line feed. */
-const UNSAFE = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** Where a reply will end (RFC 9112, section 6.3). `end` is true when nothing follows its head. Throws `upstream_garbage`. */
 export function replyBody(
@@ -39,7 +36,7 @@ export function replyHead(status: number, headers: HeaderList, body: ReplyBody, 
     if (name === "trailer" && body !== "chunked") continue;
     if (name === "date") isDated = true;
     else if (name === "content-length") isCounted = true;
-    text += fieldLine(name, headers[i + 1] ?? "");
+    text += fieldLine(name, headers[i + 1] ?? "", unsafe);
   }
   if (!isDated) text += dateLine();
   if (body === "chunked") text += "transfer-encoding: chunked\r\n";
@@ -49,19 +46,12 @@ export function replyHead(status: number, headers: HeaderList, body: ReplyBody, 
 
 /** An interim reply (1xx). Throws `upstream_garbage`. */
 export function interimHead(status: number, headers: HeaderList): string {
-  return `${statusLine(status)}${fieldLines(headers)}\r\n`;
+  return `${statusLine(status)}${replyFields(headers)}\r\n`;
 }
 
-/** Field lines with their CRLFs. Throws `upstream_garbage`. */
-export function fieldLines(headers: HeaderList): string {
-  let text = "";
-  for (let i = 0; i < headers.length; i += 2) text += fieldLine(headers[i] ?? "", headers[i + 1] ?? "");
-  return text;
-}
-
-function fieldLine(name: string, value: string): string {
-  if (UNSAFE.test(value) || !TOKEN.test(name)) throw unsafe();
-  return `${name}: ${value}\r\n`;
+/** Fields of a reply, or its trailers, as lines. Throws `upstream_garbage`. */
+export function replyFields(headers: HeaderList): string {
+  return fieldLines(headers, unsafe);
 }
 
 /** RFC 9110, section 8.6: 204 must not have a length, and what HEAD and 304 stand for has one of its own. */

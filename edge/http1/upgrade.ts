@@ -6,7 +6,7 @@ import { find } from "../headers.ts";
 import type { SocketEnd } from "../socket-end.ts";
 import { writeCopy } from "../socket-end.ts";
 import { httpRefusal } from "../refusal.ts";
-import { fieldLines, replyHead } from "./reply-head.ts";
+import { replyFields, replyHead } from "./reply-head.ts";
 import { statusLine } from "./reasons.ts";
 
 /** RFC 6455, section 1.3. */
@@ -98,7 +98,7 @@ export class UpgradeExchange implements Exchange {
     if (this.#over || this.status !== undefined) return;
     const key = find(this.head.headers, "sec-websocket-key") ?? "";
     const proof = `sec-websocket-accept: ${webSocketAccept(key)}\r\n`;
-    const text = `${statusLine(101)}upgrade: websocket\r\nconnection: Upgrade\r\n${proof}${fieldLines(headers)}\r\n`;
+    const text = `${statusLine(101)}upgrade: websocket\r\nconnection: Upgrade\r\n${proof}${replyFields(headers)}\r\n`;
     this.status = 101;
     this.#socket.write(text, "latin1");
   }

@@ -1,4 +1,5 @@
 import type { HeaderList } from "../exchange.ts";
+import { TOKEN } from "../message/token.ts";
 
 /** RFC 9113, section 8.2.1: a token, without upper-case letters. */
 const NAME = /^[a-z0-9!#$%&'*+\-.^_`|~]+$/;
@@ -25,8 +26,7 @@ export function checkRequest(fields: HeaderList): string | undefined {
   const wrong = checkFields(fields, REQUEST_PSEUDO, pseudo);
   if (wrong !== undefined) return wrong;
   const method = pseudo.get(":method");
-  if (method === undefined || !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(method))
-    return "no :method, or none that is a token";
+  if (method === undefined || !TOKEN.test(method)) return "no :method, or none that is a token";
   const protocol = pseudo.get(":protocol");
   if (protocol !== undefined && method !== "CONNECT") return ":protocol without CONNECT";
   if (method === "CONNECT" && protocol === undefined) {

@@ -1,11 +1,11 @@
 import type { HeaderList } from "../exchange.ts";
 import { Recall } from "../recall.ts";
 import type { Faults } from "./faults.ts";
+import { TOKEN } from "./token.ts";
 
 /** Different names that are remembered; a peer uses few, and one that invents names must not fill the memory. */
 const MAX_NAMES = 500;
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SPACE = 0x20;
 const TAB = 0x09;
 

@@ -7,7 +7,7 @@ import type { SocketEnd } from "../../socket-end.ts";
 import { writeCopy } from "../../socket-end.ts";
 import type { Connection, Turn } from "./connection.ts";
 import type { Asked } from "./framing.ts";
-import { fieldLines } from "./request-head.ts";
+import { requestFields } from "./request-head.ts";
 
 /** Bytes of a reply that may be under way to the client before the worker is held back. */
 const HIGH_WATER = 128 * 1024;
@@ -86,7 +86,7 @@ export class Http1Stream implements UpstreamStream, Turn {
       return this.#fail(new EdgeError("bad_request", "less body than the content-length says"));
     try {
       if (this.#request.body === "chunked") {
-        this.#connection.socket.write(`0\r\n${fieldLines(trailers)}\r\n`, "latin1");
+        this.#connection.socket.write(`0\r\n${requestFields(trailers)}\r\n`, "latin1");
       }
       this.isSent = true;
     } catch (thrown) {
