@@ -1,6 +1,6 @@
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import { toClient, trailersToWorker } from "../headers.ts";
+import { toClient } from "../headers.ts";
 import type { SocketEnd } from "../socket-end.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
@@ -25,7 +25,7 @@ const NOTHING = Buffer.alloc(0);
 /** The worker's side of an exchange that http2-proxy carries: `request` is what it is given for it. */
 export class CarriedCall implements WorkerReceiver, Requester {
   readonly request: WorkerRequestStandIn = new WorkerRequestStandIn(this);
-  /** The client's; sent with the end of the request. */
+  /** Of the request, as they may reach the worker (see RepeatableBody); sent with its end. */
   trailers: HeaderList = NO_TRAILERS;
 
   readonly #forward: Forward<Http1Upstream>;
@@ -71,7 +71,7 @@ export class CarriedCall implements WorkerReceiver, Requester {
   }
 
   endRequest(): void {
-    this.#stream?.end(this.trailers.length === 0 ? NO_TRAILERS : trailersToWorker(this.trailers));
+    this.#stream?.end(this.trailers);
   }
 
   /** Harmless once the reply has been read to its end, whose connection is then kept. */

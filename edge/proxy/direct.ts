@@ -4,9 +4,8 @@ import { toClient } from "../headers.ts";
 import type { Http1Stream, WorkerReceiver } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import type { Forward } from "./forward.ts";
-import { workerRequest } from "./http-request.ts";
+import { sendBody, workerRequest } from "./http-request.ts";
 import type { Attempt } from "./repeatable-body.ts";
-import { RepeatableBody } from "./repeatable-body.ts";
 import { endReply, respond } from "./reply.ts";
 
 /** Carries a request to an HTTP/1.1 worker, with nothing in between; done when the reply is complete. */
@@ -44,10 +43,7 @@ class DirectCall implements WorkerReceiver, Attempt {
     if (stream === undefined) return;
     if (exchange.gone) return this.#fail(new EdgeError("client_gone"));
     exchange.onSent = (bytes) => stream.consume(bytes);
-    // Another worker may get it after all (see Http1Stream), but only without a body.
-    const body = (this.#forward.body ??= new RepeatableBody(exchange));
-    if (exchange.head.hasBody) body.forget();
-    body.sendTo(this);
+    sendBody(this.#forward, this);
   }
 
   inform(status: number, headers: HeaderList): void {

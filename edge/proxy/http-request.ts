@@ -2,6 +2,10 @@ import type { Exchange, HeaderList, RequestHead } from "../exchange.ts";
 import { find, framing, withoutFields } from "../headers.ts";
 import { requestHead } from "../upstream/http1/request-head.ts";
 import type { WorkerRequest } from "../upstream/http1/stream.ts";
+import type { Http1Upstream } from "../upstream/http1/upstream.ts";
+import type { Forward } from "./forward.ts";
+import type { Attempt } from "./repeatable-body.ts";
+import { RepeatableBody } from "./repeatable-body.ts";
 
 /** The request that a worker gets for an exchange; `headers` are those of the client that may pass. Throws `bad_request`. */
 export function workerRequest({ head }: Exchange, headers: HeaderList): WorkerRequest {
@@ -14,6 +18,15 @@ export function workerRequest({ head }: Exchange, headers: HeaderList): WorkerRe
     upgrade: false,
     repeatable: !hasBody && isSafe(method),
   };
+}
+
+/** Sends what follows the head, once the worker is connected. */
+export function sendBody(forward: Forward<Http1Upstream>, attempt: Attempt): void {
+  const { exchange } = forward;
+  const body = (forward.body ??= new RepeatableBody(exchange));
+  // Another worker may get the request after all (see Http1Stream), but only without a body.
+  if (exchange.head.hasBody) body.forget();
+  body.sendTo(attempt);
 }
 
 /** The head as it is sent. One that comes again need not be put together again. */

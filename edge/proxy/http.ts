@@ -5,8 +5,7 @@ import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import { forwardDirect } from "./direct.ts";
 import type { Forward } from "./forward.ts";
-import { RepeatableBody } from "./repeatable-body.ts";
-import { workerRequest } from "./http-request.ts";
+import { sendBody, workerRequest } from "./http-request.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
 import { ReplyStandIn, RequestStandIn } from "./stand-ins.ts";
 
@@ -40,12 +39,7 @@ function forwardCarried(forward: Forward<Http1Upstream>): void {
     },
   };
   const call = new CarriedCall(forward, workerRequest(exchange, headers), {
-    connected() {
-      // Another worker may get it after all (see Http1Stream), but only without a body.
-      const body = (forward.body ??= new RepeatableBody(exchange));
-      if (exchange.head.hasBody) body.forget();
-      body.sendTo({ worker, abort: (error) => request.onError?.(error) });
-    },
+    connected: () => sendBody(forward, { worker, abort: (error) => request.onError?.(error) }),
     finished: () => reply.onFinish?.(),
   });
   const carried = proxy.web(request, reply, {

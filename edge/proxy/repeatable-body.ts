@@ -13,7 +13,8 @@ export interface Attempt {
 
 /**
  * A request's body on its way to a worker, kept until the worker has shown that it processes the request: one that refused it,
- * or left before it began, has not, and then another gets the same bytes (RFC 9113, section 8.7).
+ * or left before it began, has not, and then another gets the same bytes (RFC 9113, section 8.7). Trailers pass through here and
+ * nowhere else, so this is where they lose what must not reach a worker.
  */
 export class RepeatableBody implements BodyReceiver {
   readonly #exchange: Exchange;
