@@ -4,7 +4,7 @@ import { startAdmin } from "./admin.ts";
 import type { CarryOptions } from "./carry.ts";
 import { createCarry } from "./carry.ts";
 import type { Config } from "./config.ts";
-import { EdgeError, toEdgeError } from "./errors.ts";
+import { EdgeError } from "./errors.ts";
 import type { HandleDeps } from "./handle.ts";
 import { handle } from "./handle.ts";
 import type { LimitName } from "./limits.ts";
@@ -17,7 +17,7 @@ import { forwardGrpc } from "./proxy/grpc.ts";
 import { createForwardHttp } from "./proxy/http.ts";
 import type { Goodbye } from "./proxy/tunnels.ts";
 import { Tunnels } from "./proxy/tunnels.ts";
-import { forwardWebSocket } from "./proxy/websocket.ts";
+import { createForwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import type { SocketEnd } from "./socket-end.ts";
 import { untilReachable } from "./upstream/health.ts";
@@ -128,16 +128,7 @@ export function createEdge(config: Config, log: Log): Edge {
     carry: {
       http: createCarry(http, createForwardHttp(config.http1Carrier), options),
       grpc: createCarry(grpc, forwardGrpc, options),
-      websocket: createCarry(
-        ws,
-        (forward) => {
-          forwardWebSocket(forward, { tunnels, handshakeMs }).then(
-            () => forward.done(undefined),
-            (thrown: unknown) => forward.done(toEdgeError(thrown)),
-          );
-        },
-        options,
-      ),
+      websocket: createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), options),
     },
     lifecycle,
     log,

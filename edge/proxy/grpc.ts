@@ -7,6 +7,7 @@ import { Recall } from "../recall.ts";
 import type { Attempt } from "./repeatable-body.ts";
 import { RepeatableBody } from "./repeatable-body.ts";
 import type { Http2Upstream, ReplyReceiver, UpstreamStream } from "../upstream/session.ts";
+import { within } from "../within.ts";
 import type { Forward } from "./forward.ts";
 
 /** A Node timer holds at most this many milliseconds; a longer deadline is the worker's and the client's to keep. */
@@ -48,7 +49,7 @@ class Call implements ReplyReceiver, Attempt {
     const { upstream } = this.#forward;
     if (upstream.isReady) return this.#start();
     // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
-    within(this.deadline, upstream.ready())
+    untilReady(upstream, this.deadline)
       .then(() => this.begin())
       .catch((thrown: unknown) => this.abort(toEdgeError(thrown)));
   }
@@ -178,18 +179,12 @@ function readDeadline({ headers, started }: Forward<Http2Upstream>): number | un
   return started + ms;
 }
 
-async function within<T>(deadline: number | undefined, work: Promise<T>): Promise<T> {
-  if (deadline === undefined) return work;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const ms = Math.min(MAX_TIMER_MS, Math.max(0, deadline - performance.now()));
-    timer = setTimeout(() => reject(new EdgeError("deadline")), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** Resolves when the worker takes another call; rejects with `deadline` when that comes first. */
+async function untilReady(upstream: Http2Upstream, deadline: number | undefined): Promise<void> {
+  const ready = upstream.ready();
+  if (deadline === undefined) return ready;
+  const ms = Math.min(MAX_TIMER_MS, Math.max(0, deadline - performance.now()));
+  if (!(await within(ms, ready))) throw new EdgeError("deadline");
 }
 
 function pseudoFields(head: RequestHead): HeaderList {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import proxy from "http2-proxy";
 import { BEARER_PROTOCOL } from "../auth/bearer.ts";
-import { EdgeError, fromUpstream } from "../errors.ts";
+import { EdgeError, fromUpstream, toEdgeError } from "../errors.ts";
 import type { Exchange, HeaderList } from "../exchange.ts";
 import { find, findAll, listMembers, toClient, withoutFields } from "../headers.ts";
 import { webSocketAccept } from "../http1/upgrade.ts";
@@ -22,14 +22,21 @@ export interface WebSocketOptions {
   readonly handshakeMs: number;
 }
 
+/** What carries a WebSocket to a worker; done when both directions have ended. */
+export function createForwardWebSocket(options: WebSocketOptions): (forward: Forward<Http1Upstream>) => void {
+  return (forward) => {
+    forwardCarried(forward, options).then(
+      () => forward.done(undefined),
+      (thrown: unknown) => forward.done(toEdgeError(thrown)),
+    );
+  };
+}
+
 /**
- * Carries a WebSocket to a worker by http2-proxy: an HTTP/1.1 upgrade there, whatever it was here. Resolves when both
- * directions have ended, rejects with an EdgeError.
+ * Carries it by http2-proxy: an HTTP/1.1 upgrade there, whatever it was here. Resolves when both directions have ended,
+ * rejects with an EdgeError.
  */
-export async function forwardWebSocket(
-  forward: Forward<Http1Upstream>,
-  options: WebSocketOptions,
-): Promise<void> {
+async function forwardCarried(forward: Forward<Http1Upstream>, options: WebSocketOptions): Promise<void> {
   const { exchange } = forward;
   checkHandshake(exchange);
   if (exchange.gone) throw new EdgeError("client_gone");
