@@ -1,48 +1,29 @@
 import type { Socket } from "node:net";
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import type { Counted } from "./counts.ts";
-import { Counts } from "./counts.ts";
-import { ReceiveWindow } from "./flow.ts";
-import { FrameReader } from "./frame-reader.ts";
-import { FrameWriter } from "./frame-writer.ts";
-import type { ErrorCode, Frame } from "./frame.ts";
+import type { ErrorCode } from "./frame.ts";
 import {
   CODE,
   ConnectionError,
-  DEFAULT_FRAME_BYTES,
+  DEFAULT_TABLE_BYTES,
   DEFAULT_WINDOW,
-  FLAG,
   LARGEST_WINDOW,
   SETTING,
-  StreamError,
-  TYPE,
-  readUInt31,
-  withoutPadding,
 } from "./frame.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { Goodbye } from "./goodbye.ts";
-import type { Head, HeaderBlock } from "./header-blocks.ts";
-import { HeaderBlocks } from "./header-blocks.ts";
+import type { Head } from "./header-blocks.ts";
 import { Encoder } from "./hpack/encoder.ts";
+import { Intake } from "./intake.ts";
 import type { LimitName, Limits } from "../limits.ts";
-import { EXCEEDED } from "../limits.ts";
-import { countData, takeReply, takeRequest, takeTrailers } from "./messages.ts";
 import { SendWindows } from "./send-windows.ts";
-import { readSettings } from "./settings.ts";
+import type { PeerSettings } from "./settings.ts";
 import { StreamTable } from "./stream-table.ts";
 import { Stream } from "./stream.ts";
 import { Watch } from "./watch.ts";
 
-/** Bytes of each direction's dynamic table (RFC 9113's default for SETTINGS_HEADER_TABLE_SIZE). */
-const TABLE_BYTES = 4096;
-
-/** Bytes below which a WINDOW_UPDATE counts as one that is sent to keep us busy. */
-const SMALL_UPDATE = 256;
-
 /** Streams that a worker is sure to take before it has said how many (RFC 9113, section 6.5.2, advises against less). */
 const UNTOLD_STREAMS = 100;
-
-const NONE: HeaderList = [];
 
 export interface ConnectionOptions {
   readonly role: "server" | "client";
@@ -62,55 +43,60 @@ export interface ConnectionOptions {
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;
 }
 
-/** One HTTP/2 connection, either role (RFC 9113): takes frames, opens and forgets streams. Bodies live in the streams. */
+/**
+ * One HTTP/2 connection, either role (RFC 9113): opens and forgets streams, and has its beginning and its end. What comes in is
+ * its Intake's; bodies live in the streams.
+ */
 export class Connection {
   readonly streams = new StreamTable<Stream>();
   readonly socket: Socket;
   readonly windows = new SendWindows();
   /** What leaves, and in which frames; the rules are its callers'. */
   readonly writer: FrameWriter;
+  /** What the peer has to do, and by when. */
+  readonly watch: Watch;
   readonly abortedBy: (code: number) => EdgeError;
+  /** The id of the next stream that we open (client role). */
+  nextStream = 1;
 
   readonly #options: ConnectionOptions;
-  readonly #reader: FrameReader;
-  readonly #blocks: HeaderBlocks;
+  readonly #intake: Intake;
   readonly #encoder: Encoder;
-  readonly #counts: Counts;
-  readonly #window: ReceiveWindow;
   readonly #goodbye = new Goodbye();
-  readonly #watch: Watch;
   readonly #mayWrite = (): boolean => !this.writer.isFull;
-  #settled = false;
   #maxStreamsOut = UNTOLD_STREAMS;
-  /** The highest stream id that the peer opened, or that we did. */
-  #lastIn = 0;
-  #nextOut = 1;
   #dead = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
-    const { limits, role, maxHeadBytes } = options;
     this.socket = socket;
     this.abortedBy = options.abortedBy;
     this.#options = options;
-    this.#reader = new FrameReader(DEFAULT_FRAME_BYTES, (bytes, frame) => this.#onFrame(bytes, frame));
-    this.#counts = new Counts(limits, () => performance.now());
-    this.#blocks = new HeaderBlocks(TABLE_BYTES, maxHeadBytes, limits.continuations, this.#counts);
-    this.#window = new ReceiveWindow(options.connectionWindow);
-    this.#encoder = new Encoder({ maxTableBytes: TABLE_BYTES, huffman: role === "server" });
-    this.writer = new FrameWriter(socket, this.#encoder, () => this.#pump());
-    this.#watch = new Watch(this, limits);
+    this.#intake = new Intake(this, options);
+    this.#encoder = new Encoder({ maxTableBytes: DEFAULT_TABLE_BYTES, huffman: options.role === "server" });
+    this.writer = new FrameWriter(socket, this.#encoder, () => this.pump());
+    this.watch = new Watch(this, options.limits);
     socket.on("drain", () => {
       this.writer.drained();
-      this.#pump();
+      this.pump();
     });
     socket.once("close", () => this.#onClose());
     this.#sendSettings();
-    this.#watch.expect("SETTINGS_TIMEOUT", "no SETTINGS in time");
+    this.watch.expect("SETTINGS_TIMEOUT", "no SETTINGS in time");
   }
 
   /** True when a stream may be opened (client role): ids are 31 bits, and none comes twice. */
   get isOpen(): boolean {
-    return !this.#goodbye.isSaid && !this.#dead && this.#nextOut < LARGEST_WINDOW;
+    return !this.#goodbye.isSaid && !this.#dead && this.nextStream < LARGEST_WINDOW;
+  }
+
+  /** True once the connection is over, but for what has yet to leave. */
+  get isDead(): boolean {
+    return this.#dead;
+  }
+
+  /** True when the peer knows which stream of its own was the last (server role). */
+  get isTold(): boolean {
+    return this.#goodbye.isTold;
   }
 
   get hasRoom(): boolean {
@@ -119,8 +105,8 @@ export class Connection {
 
   /** Opens a stream (client role). */
   open(pseudo: HeaderList, fields: HeaderList, neverIndexed: readonly string[]): Stream {
-    const stream = this.#newStream(this.#nextOut);
-    this.#nextOut += 2;
+    const stream = this.begin(this.nextStream);
+    this.nextStream += 2;
     stream.sendHead(pseudo, fields, false, neverIndexed);
     return stream;
   }
@@ -128,9 +114,9 @@ export class Connection {
   /** Bytes have come. Never throws: what is wrong with them ends a stream or the connection. */
   receive(bytes: Buffer): void {
     if (this.#dead) return;
-    this.#watch.heard();
+    this.watch.heard();
     try {
-      this.#reader.push(bytes);
+      this.#intake.push(bytes);
     } catch (thrown) {
       if (!(thrown instanceof ConnectionError)) throw thrown;
       this.fail(thrown.code, thrown.message, thrown.limit);
@@ -140,8 +126,8 @@ export class Connection {
   /** Time has passed: `ms` milliseconds since the last call. */
   tick(ms: number): void {
     this.writer.drained();
-    if (this.#dead) this.#watch.tickDying(ms);
-    else this.#watch.tick(ms);
+    if (this.#dead) this.watch.tickDying(ms);
+    else this.watch.tick(ms);
   }
 
   /** Asks the peer for a sign of life. */
@@ -153,7 +139,7 @@ export class Connection {
   fail(code: ErrorCode, debug: string, limit?: LimitName): void {
     if (this.#dead) return;
     if (limit !== undefined) this.#options.exceeded(limit);
-    this.writer.goaway(this.#lastIn, code, debug);
+    this.writer.goaway(this.#intake.lastStream, code, debug);
     this.writer.flush();
     this.#dead = true;
     this.socket.destroySoon();
@@ -163,7 +149,7 @@ export class Connection {
   /** One stream's peer exceeded a limit: the stream ends, the connection goes on. */
   refuse(stream: Stream, limit: LimitName): void {
     this.#options.exceeded(limit);
-    this.#resetBy(stream, "ENHANCE_YOUR_CALM");
+    this.resetBy(stream, "ENHANCE_YOUR_CALM");
   }
 
   /** Takes no further streams; ends with the last one. */
@@ -209,178 +195,34 @@ export class Connection {
     this.writer.windowUpdate(0, connectionWindow - DEFAULT_WINDOW);
   }
 
-  #pump(): void {
+  /** There may be more room: lets those send that wait for it. */
+  pump(): void {
     this.windows.pump(this.#mayWrite);
   }
 
-  // === receiving
+  // === what the peer says of the connection
 
-  #onFrame(bytes: Buffer, frame: Frame): void {
-    // What lies behind the frame that ended the connection.
-    if (this.#dead) return;
-    if (!this.#settled && frame.type !== TYPE.SETTINGS)
-      throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come first");
-    this.#blocks.check(frame);
-    try {
-      this.#dispatch(bytes, frame);
-    } catch (thrown) {
-      if (thrown instanceof ConnectionError) throw thrown;
-      // Anything but an error of the protocol is a mistake of ours: it costs its stream, not the process.
-      this.#onStreamError(
-        thrown instanceof StreamError ? thrown : new StreamError(frame.stream, "INTERNAL_ERROR", ""),
-      );
-    }
-  }
-
-  #dispatch(bytes: Buffer, frame: Frame): void {
-    switch (frame.type) {
-      case TYPE.DATA:
-        return this.#onData(bytes, frame);
-      case TYPE.HEADERS:
-        return this.#onBlock(this.#blocks.headers(bytes, frame));
-      case TYPE.PRIORITY:
-        return this.#onPriority(frame);
-      case TYPE.RST_STREAM:
-        return this.#onReset(bytes, frame);
-      case TYPE.SETTINGS:
-        return this.#onSettings(bytes, frame);
-      case TYPE.PUSH_PROMISE:
-        throw new ConnectionError("PROTOCOL_ERROR", "PUSH_PROMISE was not enabled");
-      case TYPE.PING:
-        return this.#onPing(bytes, frame);
-      case TYPE.GOAWAY:
-        return this.#onGoaway(bytes, frame);
-      case TYPE.WINDOW_UPDATE:
-        return this.#onWindowUpdate(bytes, frame);
-      case TYPE.CONTINUATION:
-        return this.#onBlock(this.#blocks.continuation(bytes, frame));
-      default:
-      // RFC 9113, section 5.5: what is unknown is ignored.
-    }
-  }
-
-  #onStreamError({ stream: id, code, limit }: StreamError): void {
-    if (limit !== undefined) this.#options.exceeded(limit);
-    this.#spend("resets");
-    const stream = this.streams.get(id);
-    if (stream === undefined) this.writer.reset(id, code);
-    else this.#resetBy(stream, code);
-  }
-
-  #onData(bytes: Buffer, frame: Frame): void {
-    const { start, end } = withoutPadding(bytes, frame);
-    const stream = this.#known(frame);
-    const counted = frame.end - frame.start;
-    const ends = (frame.flags & FLAG.END_STREAM) !== 0;
-    if (counted === 0 && !ends) this.#spend("empty");
-    else this.#counts.earn("answers");
-    this.#takeConnectionWindow(counted);
-    // After a reset of ours the peer may go on for a while: that counts for the connection, and for nothing else.
-    if (stream === undefined) return;
-    if (stream.remoteEnded) throw new StreamError(stream.id, "STREAM_CLOSED", "DATA behind END_STREAM");
-    if (!stream.window.take(counted)) {
-      throw new StreamError(stream.id, "FLOW_CONTROL_ERROR", "more DATA than the window");
-    }
-    if (counted > end - start) stream.consume(counted - (end - start));
-    countData(stream, end - start, ends);
-    if (end > start) stream.onData(bytes.subarray(start, end));
-    if (ends) stream.onEnd(NONE);
-  }
-
-  /** The connection's window is given back at once: a stream that nobody reads must not hold up the others. */
-  #takeConnectionWindow(bytes: number): void {
-    if (!this.#window.take(bytes)) {
-      throw new ConnectionError("FLOW_CONTROL_ERROR", "more DATA than the connection's window");
-    }
-    const told = this.#window.give(bytes);
-    if (told > 0) this.writer.windowUpdate(0, told);
-  }
-
-  #onBlock(block: HeaderBlock | undefined): void {
-    if (block === undefined)
-      return this.#watch.expect("ENHANCE_YOUR_CALM", "a header block that does not end");
-    if (this.#settled) this.#watch.came();
-    this.#counts.earn("answers");
-    const { stream: id, head, end } = block;
-    const stream = this.streams.get(id);
-    if (stream === undefined) return this.#onNewHead(id, head, end);
-    if (stream.remoteEnded) throw new StreamError(id, "STREAM_CLOSED", "HEADERS behind END_STREAM");
-    const isReply = this.#options.role === "client" && !stream.headSeen;
-    if (isReply) takeReply(stream, head, end);
-    else takeTrailers(stream, head, end);
-  }
-
-  /** A head for no stream that there is: a request, or a latecomer for one that is closed. */
-  #onNewHead(id: number, head: Head, end: boolean): void {
-    if (this.#options.role === "client") return this.#checkNotIdle(id);
-    // RFC 9113, section 5.1.1: clients use odd ids, and each is higher than the last.
-    if (id % 2 === 0) throw new ConnectionError("PROTOCOL_ERROR", "an even stream id");
-    if (id <= this.#lastIn) return this.#spend("resets");
-    this.#lastIn = id;
-    if (this.#goodbye.isTold) return;
-    if (this.streams.size >= this.#options.maxStreams)
-      throw new StreamError(id, "REFUSED_STREAM", "too many streams", "streams");
-    if (head.tooLarge) this.#options.exceeded("head_bytes");
-    const fault = head.tooLarge ? undefined : head.requestFault;
-    if (fault !== undefined) throw new StreamError(id, "PROTOCOL_ERROR", fault);
-    const opened = this.#newStream(id);
-    takeRequest(opened, head, end);
-    this.#options.onRequest?.(opened, head, end);
-  }
-
-  #onPriority({ start, end, stream }: Frame): void {
-    if (stream === 0) throw new ConnectionError("PROTOCOL_ERROR", "PRIORITY on stream 0");
-    if (end - start !== 5) throw new StreamError(stream, "FRAME_SIZE_ERROR", "PRIORITY must have 5 bytes");
-    this.#spend("empty");
-  }
-
-  #onReset(bytes: Buffer, frame: Frame): void {
-    if (frame.end - frame.start !== 4)
-      throw new ConnectionError("FRAME_SIZE_ERROR", "RST_STREAM must have 4 bytes");
-    const stream = this.#known(frame);
-    this.#spend("resets");
-    stream?.onReset(bytes.readUInt32BE(frame.start));
-  }
-
-  #onSettings(bytes: Buffer, frame: Frame): void {
-    const settings = readSettings(bytes, frame);
-    if (settings === undefined) {
-      if (!this.#settled) throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come before its ACK");
-      return;
-    }
-    this.#spendAnswer();
+  /** SETTINGS: how the peer may be sent to. */
+  onSettings(settings: PeerSettings, isFirst: boolean): void {
     for (const tableBytes of settings.tableBytes) this.#encoder.allow(tableBytes);
-    if (settings.maxStreams !== undefined || !this.#settled)
+    if (settings.maxStreams !== undefined || isFirst)
       this.#maxStreamsOut = settings.maxStreams ?? LARGEST_WINDOW;
     if (settings.windowBytes !== undefined)
       this.windows.applyInitial(settings.windowBytes, this.streams.all());
     this.writer.settingsAck();
-    if (!this.#settled) this.#onFirstSettings();
+    if (isFirst) this.watch.came();
     // There may be more room for streams than before.
     this.#options.onState?.("ready");
-    this.#pump();
+    this.pump();
   }
 
-  #onFirstSettings(): void {
-    this.#settled = true;
-    this.#watch.came();
+  /** The answer to a PING of ours: what was said before it has been read. */
+  onPong(): void {
+    if (this.#goodbye.tell(this.writer, this.#intake.lastStream)) this.#endIfDone();
   }
 
-  #onPing(bytes: Buffer, { flags, stream, start, end }: Frame): void {
-    if (stream !== 0) throw new ConnectionError("PROTOCOL_ERROR", "PING on a stream");
-    if (end - start !== 8) throw new ConnectionError("FRAME_SIZE_ERROR", "PING must have 8 bytes");
-    if ((flags & FLAG.ACK) !== 0) {
-      if (this.#goodbye.tell(this.writer, this.#lastIn)) this.#endIfDone();
-      return;
-    }
-    this.#spendAnswer();
-    this.writer.ping(bytes.subarray(start, end), true);
-  }
-
-  #onGoaway(bytes: Buffer, { stream, start, end }: Frame): void {
-    if (stream !== 0) throw new ConnectionError("PROTOCOL_ERROR", "GOAWAY on a stream");
-    if (end - start < 8) throw new ConnectionError("FRAME_SIZE_ERROR", "GOAWAY must have 8 bytes");
-    const last = readUInt31(bytes, start);
+  /** GOAWAY: the peer takes no streams beyond `last`. */
+  onGoaway(last: number): void {
     const isClient = this.#options.role === "client";
     this.#goodbye.heard(isClient);
     if (isClient) {
@@ -391,54 +233,17 @@ export class Connection {
     this.#endIfDone();
   }
 
-  #onWindowUpdate(bytes: Buffer, frame: Frame): void {
-    if (frame.end - frame.start !== 4)
-      throw new ConnectionError("FRAME_SIZE_ERROR", "WINDOW_UPDATE must have 4 bytes");
-    const more = readUInt31(bytes, frame.start);
-    // By the byte they are an attack; by the kilobyte they are what a reader of a large reply sends.
-    if (more < SMALL_UPDATE) this.#spend("updates");
-    if (frame.stream === 0) {
-      this.windows.widen(more);
-      return this.#pump();
-    }
-    const stream = this.#known(frame);
-    if (stream !== undefined) this.windows.widenStream(stream, more);
-  }
-
-  /** A worker may do what it likes; a client that makes us work for nothing may do so only so often. */
-  #spend(what: Counted): void {
-    if (this.#options.role === "server") this.#counts.spend(what);
-  }
-
-  /** Answers that are not read must not pile up, however well they were earned (CVE-2019-9512). */
-  #spendAnswer(): void {
-    this.#spend("answers");
-    if (this.writer.isFull) throw new ConnectionError("ENHANCE_YOUR_CALM", EXCEEDED.answers, "answers");
-  }
-
-  /** The stream of a frame; undefined when it is closed. Throws for one that was never opened (RFC 9113, section 5.1). */
-  #known(frame: Frame): Stream | undefined {
-    const stream = this.streams.get(frame.stream);
-    if (stream === undefined) this.#checkNotIdle(frame.stream);
-    return stream;
-  }
-
-  #checkNotIdle(id: number): void {
-    const opened =
-      id % 2 === 1 && (this.#options.role === "server" ? id <= this.#lastIn : id < this.#nextOut);
-    if (!opened) throw new ConnectionError("PROTOCOL_ERROR", `a frame for stream ${id}, which is idle`);
-  }
-
   // === beginnings and ends
 
-  #newStream(id: number): Stream {
+  /** Begins a stream, whichever end opened it. */
+  begin(id: number): Stream {
     const stream = new Stream(this, id, this.windows.initial, this.#options.streamWindow);
     this.streams.add(stream);
     return stream;
   }
 
   /** We reset a stream because of what its peer did: its receiver must hear of it. */
-  #resetBy(stream: Stream, code: ErrorCode): void {
+  resetBy(stream: Stream, code: ErrorCode): void {
     this.writer.reset(stream.id, code);
     stream.onReset(CODE[code]);
   }
@@ -452,7 +257,7 @@ export class Connection {
 
   #onClose(): void {
     this.#dead = true;
-    this.#watch.came();
+    this.watch.came();
     this.#abandon();
     this.#options.onState?.("closed");
   }

@@ -53,6 +53,8 @@ export const DEFAULT_FRAME_BYTES = 16_384;
 export const LARGEST_FRAME_BYTES = 16_777_215;
 /** RFC 9113, section 6.9.1. */
 export const LARGEST_WINDOW = 2_147_483_647;
+/** Bytes of each direction's dynamic table before anything is said (RFC 9113, section 6.5.2). */
+export const DEFAULT_TABLE_BYTES = 4096;
 /** What both windows are before anything is said (RFC 9113, section 6.9.2). */
 export const DEFAULT_WINDOW = 65_535;
 
