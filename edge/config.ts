@@ -223,6 +223,6 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? 3;
 }
 
-export function onCloudRun(env: Environment): boolean {
+function onCloudRun(env: Environment): boolean {
   return env["K_SERVICE"] !== undefined && env["K_SERVICE"] !== "";
 }

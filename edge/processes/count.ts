@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 
 /** Edge processes at most. */
-export const MAX_PROCESSES = 64;
+const MAX_PROCESSES = 64;
 
 /** Reads a file; undefined when it is not there. */
 export type ReadFile = (path: string) => string | undefined;

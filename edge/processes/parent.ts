@@ -23,7 +23,7 @@ const STABLE_MS = 10_000;
 const GRACE_MS = 500;
 
 /** A child that ended before the port was open: so would the next one. */
-export class EarlyEnd extends Error {
+class EarlyEnd extends Error {
   readonly exitCode: number;
 
   constructor({ code, signal }: Ended) {
@@ -41,7 +41,7 @@ export interface Processes {
 }
 
 /**
- * Starts `count` edge processes and opens the port once all are ready. Rejects with EarlyEnd when one ends before that,
+ * Starts `count` edge processes and opens the port once all are ready. Rejects with an `exitCode` when one ends before that,
  * and as startEdge does when a port cannot be had; `signal` gives up waiting. No child is left when it rejects.
  */
 export async function startProcesses(
