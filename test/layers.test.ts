@@ -12,6 +12,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["parse.ts", 0],
   ["sniff.ts", 0],
   ["limits.ts", 0],
+  ["high-water.ts", 0],
   ["progress.ts", 0],
   ["recall.ts", 0],
   ["socket-end.ts", 0],

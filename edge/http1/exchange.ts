@@ -1,5 +1,6 @@
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
 import type { Output } from "./output.ts";
@@ -24,9 +25,6 @@ export interface Carrier {
   /** Ends the connection in the middle of a reply. */
   cut(byReset: boolean): void;
 }
-
-/** Bytes of a request's body that may be under way to the worker before the client is held back. */
-const HIGH_WATER = 128 * 1024;
 
 const NO_TRAILERS: HeaderList = [];
 const nobody = (): void => {};
@@ -72,7 +70,7 @@ export class Http1Exchange implements Exchange {
   consume(bytes: number): void {
     const before = this.#underWay;
     this.#underWay -= bytes;
-    if (before > HIGH_WATER && this.#underWay <= HIGH_WATER) this.#carrier.goOn();
+    if (mayGoOn(before, this.#underWay)) this.#carrier.goOn();
   }
 
   inform(status: number, headers: HeaderList): void {

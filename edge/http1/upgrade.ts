@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
 import { find } from "../headers.ts";
+import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../socket-end.ts";
 import { writeCopy } from "../socket-end.ts";
 import { httpRefusal } from "../refusal.ts";
@@ -14,9 +15,6 @@ const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** Milliseconds of silence on a tunnel after which the kernel asks whether the client is still there. */
 const KEEP_ALIVE_MS = 60_000;
-
-/** Bytes from the client that may be under way before it is held back. */
-const HIGH_WATER = 128 * 1024;
 
 const NO_TRAILERS: HeaderList = [];
 const nobody = (): void => {};
@@ -88,7 +86,7 @@ export class UpgradeExchange implements Exchange {
   consume(bytes: number): void {
     const before = this.#underWay;
     this.#underWay -= bytes;
-    if (before > HIGH_WATER && this.#underWay <= HIGH_WATER) this.#socket.resume();
+    if (mayGoOn(before, this.#underWay)) this.#socket.resume();
   }
 
   /** Interim replies to a handshake tell a client nothing; the final one follows. */

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
+import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../socket-end.ts";
 import { writeCopy } from "../socket-end.ts";
 import type { Listener } from "./stand-ins.ts";
@@ -8,9 +9,6 @@ import { FrameTracker, closeFrame } from "./websocket-frames.ts";
 
 /** Milliseconds that one direction may go on after the other has ended. */
 const HALF_CLOSED_MS = 60_000;
-
-/** Bytes towards the client that may be under way before the worker is held back. */
-const HIGH_WATER = 128 * 1024;
 
 const NOTHING: readonly never[] = [];
 
@@ -181,7 +179,7 @@ export class Tunnel {
   #onSent(bytes: number): void {
     const before = this.#unsent;
     this.#unsent -= bytes;
-    if (before > HIGH_WATER && this.#unsent <= HIGH_WATER) this.#worker?.resume();
+    if (mayGoOn(before, this.#unsent)) this.#worker?.resume();
   }
 
   #onWorkerEnd(): void {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
+import { HIGH_WATER, mayGoOn } from "../../high-water.ts";
 import type { RequestBody } from "../../message/body-reader.ts";
 import type { ReplyReceiver, UpstreamStream } from "../session.ts";
 import type { SocketEnd } from "../../socket-end.ts";
@@ -8,9 +9,6 @@ import { writeCopy } from "../../socket-end.ts";
 import type { Connection, Turn } from "./connection.ts";
 import type { Asked } from "./framing.ts";
 import { requestFields } from "./request-head.ts";
-
-/** Bytes of a reply that may be under way to the client before the worker is held back. */
-const HIGH_WATER = 128 * 1024;
 
 /** What a worker is asked. */
 export interface WorkerRequest extends Asked {
@@ -97,7 +95,7 @@ export class Http1Stream implements UpstreamStream, Turn {
   consume(bytes: number): void {
     const before = this.#underWay;
     this.#underWay -= bytes;
-    if (!this.#over && before > HIGH_WATER && this.#underWay <= HIGH_WATER) this.#connection.socket.resume();
+    if (!this.#over && mayGoOn(before, this.#underWay)) this.#connection.socket.resume();
   }
 
   cancel(): void {
