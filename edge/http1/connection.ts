@@ -3,7 +3,7 @@ import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Peer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
 import { Progress } from "../progress.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections, TimeLimit } from "./connections.ts";
 import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { SocketEnd } from "../socket-end.ts";
@@ -13,8 +13,6 @@ import { Output } from "./output.ts";
 import { refuse } from "./refuse.ts";
 import { RequestParser } from "./request-parser.ts";
 import { UpgradeExchange } from "./upgrade.ts";
-
-const NEVER = Infinity;
 
 /**
  * One client's connection: one request at a time, and the reply to it. What comes behind a request waits here until that has
@@ -83,8 +81,9 @@ export class Connection implements Carrier {
 
   /** `ms` milliseconds have passed. The ones before the clock was started may be among them, so the first do not count. */
   tick(ms: number): void {
-    const limitMs = this.#limitMs();
-    if (this.#waitedMs >= limitMs) this.#onTimeUp();
+    const limit = this.#limit();
+    if (limit === undefined) this.#waitedMs = 0;
+    else if (this.#waitedMs >= this.#all.options[limit]) this.#onTimeUp(limit);
     else this.#waitedMs += ms;
   }
 
@@ -284,26 +283,20 @@ export class Connection implements Carrier {
 
   // === the clock
 
-  /** Milliseconds that the client has for what it is to do now. */
-  #limitMs(): number {
-    const { headMs, idleMs, lingerMs } = this.#all.options;
+  /** The time that the client has for what it is to do now; undefined while it has nothing to do. */
+  #limit(): TimeLimit | undefined {
     const exchange = this.#exchange;
-    if (this.#state === "tunnel" || (exchange !== undefined && !exchange.isOver)) return NEVER;
+    if (this.#state === "tunnel" || (exchange !== undefined && !exchange.isOver)) return undefined;
     // A reply may take its time to be read: Connections looks whether it is.
-    if (this.#socket.writableLength > 0) {
-      this.#waitedMs = 0;
-      return NEVER;
-    }
-    if (exchange !== undefined || this.#state === "closing") return lingerMs;
-    return this.#parser.isBetween ? idleMs : headMs;
+    if (this.#socket.writableLength > 0) return undefined;
+    if (exchange !== undefined || this.#state === "closing") return "lingerMs";
+    return this.#parser.isBetween ? "idleMs" : "headMs";
   }
 
-  #onTimeUp(): void {
-    if (this.#exchange !== undefined || this.#state === "closing") this.#socket.destroy();
-    else if (this.#parser.isBetween) this.#close();
-    else {
-      this.#all.options.exceeded("head_time");
-      this.#refuse(new EdgeError("head_timeout"));
-    }
+  #onTimeUp(limit: TimeLimit): void {
+    if (limit === "lingerMs") return this.destroy();
+    if (limit === "idleMs") return this.#close();
+    this.#all.options.exceeded("head_time");
+    this.#refuse(new EdgeError("head_timeout"));
   }
 }

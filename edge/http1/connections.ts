@@ -16,6 +16,9 @@ export interface ConnectionOptions {
   readonly exceeded: (limit: LimitName) => void;
 }
 
+/** What a client has a time for: to send a first byte, the rest of a head, and what nobody waits for any more. */
+export type TimeLimit = "idleMs" | "headMs" | "lingerMs";
+
 /** The HTTP/1.1 connections. An array, in which each knows its place: taking one out touches two, however many there are. */
 export class Connections {
   isDraining = false;
