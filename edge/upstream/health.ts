@@ -6,7 +6,7 @@ import { connectTo } from "./connect.ts";
 const RETRY_MS = 100;
 
 /** Resolves true when the worker accepts a connection, false when it does not. */
-function reachable(address: Address, connectMs: number): Promise<boolean> {
+export function reachable(address: Address, connectMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connectTo(address, connectMs);
     socket.once("connect", () => {
