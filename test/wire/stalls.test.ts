@@ -1,9 +1,7 @@
 // Who takes nothing of what waits for it loses its connection; who takes it slowly, but steadily, is served to the end.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
-import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocketServer } from "ws";
@@ -19,30 +17,16 @@ import { RawClient } from "../support/clients.ts";
 import type { TestEdge } from "../support/edge.ts";
 import { testEdge } from "../support/edge.ts";
 import { FrameClient, frame, headers } from "../support/frames.ts";
+import { pair } from "../support/pair.ts";
 
 const KIB = 1024;
 const REPLY_BYTES = 3000 * KIB;
 const STALL_MS = 1000;
 
-/**
- * Both ends of a connection, by way of a Unix socket: its buffers are the same everywhere, and small. The kernel takes more
- * of it once some 192 KiB have been read, and the edge has more than that to give.
- */
-async function pair(t: TestContext): Promise<{ edge: Socket; client: SlowReader }> {
-  const folder = mkdtempSync("/tmp/oneport-test-");
-  const accepted = Promise.withResolvers<Socket>();
-  const server = createServer((socket) => accepted.resolve(socket));
-  await new Promise<void>((resolve) => server.listen(`${folder}/edge`, resolve));
-  const client = new SlowReader(connect(`${folder}/edge`));
-  const edge = await accepted.promise;
-  t.after(() => {
-    client.socket.destroy();
-    edge.destroy();
-    server.close();
-    rmSync(folder, { recursive: true });
-  });
-  edge.on("error", () => {});
-  return { edge, client };
+/** The kernel takes more of such a connection once some 192 KiB have been read, and the edge has more than that to give. */
+async function slowly(t: TestContext): Promise<{ edge: Socket; client: SlowReader }> {
+  const { edge, client } = await pair(t);
+  return { edge, client: new SlowReader(client) };
 }
 
 /** Reads as much as it is told to, and then no more. */
@@ -92,7 +76,7 @@ const CONFIG = readConfig({ LIMIT_STALL_MS: String(STALL_MS), LIMIT_QUIET_MS: St
 
 /** A client that has asked, and opened every window. */
 async function overHttp2(t: TestContext): Promise<Serving> {
-  const { edge, client } = await pair(t);
+  const { edge, client } = await slowly(t);
   const met: string[] = [];
   const asked = Promise.withResolvers<void>();
   const connection = new Http2Connection(edge, {
@@ -127,7 +111,7 @@ async function overHttp2(t: TestContext): Promise<Serving> {
 
 /** A client that has asked. The worker's pieces wait in the socket, one write for all. */
 async function overHttp1(t: TestContext): Promise<Serving> {
-  const { edge, client } = await pair(t);
+  const { edge, client } = await slowly(t);
   const met: string[] = [];
   const asked = Promise.withResolvers<void>();
   const connections = new Connections({
