@@ -1,0 +1,203 @@
+// A tunnel ends when both directions have, and the worker has been given all: in whatever order that comes about, and once.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import type { TestContext } from "node:test";
+import { test } from "node:test";
+import type { EdgeError } from "../../edge/errors.ts";
+import type { BodyReceiver, Exchange } from "../../edge/exchange.ts";
+import { Tunnel } from "../../edge/proxy/tunnel.ts";
+import { pair } from "../support/pair.ts";
+
+const HALF_CLOSED_MS = 60_000;
+
+/** More than the kernel takes for a worker that reads nothing. */
+const MUCH = Buffer.alloc(1_000_000, "much");
+
+/** The client's side of a tunnel: what it got, and how often it heard of an end. */
+class Client {
+  gone = false;
+  text = "";
+  ends = 0;
+  onSent = (): void => {};
+  receiver: BodyReceiver | undefined;
+
+  receive(receiver: BodyReceiver): void {
+    this.receiver = receiver;
+  }
+
+  consume(): void {}
+
+  write(chunk: Buffer): void {
+    this.text += chunk.toString("latin1");
+  }
+
+  end(): void {
+    this.ends++;
+  }
+}
+
+interface Tunnelled {
+  readonly client: Client;
+  readonly tunnel: Tunnel;
+  /** The worker's end of its connection, which it does not read unless it is told to. */
+  readonly worker: Socket;
+  /** The edge's end of that. */
+  readonly edge: Socket;
+  /** What http2-proxy would have heard: `close`, or the code of an error. */
+  readonly heard: string[];
+  /** Resolves when it hears something. */
+  readonly over: Promise<void>;
+}
+
+async function tunnelled(t: TestContext): Promise<Tunnelled> {
+  const { edge, client: worker } = await pair(t, true);
+  const client = new Client();
+  const tunnel = new Tunnel(client as unknown as Exchange);
+  const heard: string[] = [];
+  const over = Promise.withResolvers<void>();
+  const hear = (what: string): void => {
+    heard.push(what);
+    over.resolve();
+  };
+  tunnel.on("close", () => hear("close"));
+  tunnel.on("error", (error: EdgeError) => hear(error.code));
+  tunnel.start(10_000);
+  const receive = (onBytes: (bytes: Buffer) => void): void => void edge.on("data", onBytes);
+  tunnel.opened({ socket: edge, receive }, Buffer.alloc(0));
+  t.after(() => tunnel.destroy());
+  return { client, tunnel, worker, edge, heard, over: over.promise };
+}
+
+/** The worker ends its direction; resolves when the edge has heard of it. */
+async function workerEnds({ worker, edge }: Tunnelled): Promise<void> {
+  worker.end("last words");
+  await once(edge, "end");
+}
+
+function clientEnds({ client }: Tunnelled): void {
+  client.receiver?.end([]);
+}
+
+/** Whatever is still to come of what has happened has come. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const ORDERS: [order: string, end: (each: Tunnelled) => Promise<void>][] = [
+  [
+    "the client, then the worker",
+    async (each) => {
+      clientEnds(each);
+      await settled();
+      await workerEnds(each);
+    },
+  ],
+  [
+    "the worker, then the client",
+    async (each) => {
+      await workerEnds(each);
+      await settled();
+      clientEnds(each);
+    },
+  ],
+  [
+    "the worker, and the client as soon as that is known",
+    async (each) => {
+      each.edge.once("end", () => clientEnds(each));
+      await workerEnds(each);
+    },
+  ],
+  [
+    "the client, while the worker's end is on its way",
+    async (each) => {
+      const ended = workerEnds(each);
+      clientEnds(each);
+      await ended;
+    },
+  ],
+];
+
+for (const [order, end] of ORDERS) {
+  for (const sent of [Buffer.from("first words"), MUCH]) {
+    const unread = sent === MUCH;
+    test(`${order} (${unread ? "which has not read all" : "which reads"}): one end each, and one of the tunnel`, async (t) => {
+      const each = await tunnelled(t);
+      const { client, worker, edge, heard, tunnel } = each;
+      let ends = 0;
+      edge.on("end", () => ends++);
+      const read = unread ? undefined : worker.toArray();
+      client.receiver?.data(sent);
+      await end(each);
+      if (!unread) await each.over;
+      await settled();
+      assert.deepEqual(heard, unread ? [] : ["close"]);
+      assert.equal(tunnel.finished, true);
+      assert.deepEqual([client.text, client.ends], ["last words", 1]);
+      // Only now does the worker read: what was written before both ends must not be lost by them.
+      const got = Buffer.concat((await (read ?? worker.toArray())) as Buffer[]);
+      assert.ok(got.equals(sent), `${got.length} bytes of ${sent.length}`);
+      await each.over;
+      await settled();
+      assert.deepEqual(heard, ["close"]);
+      assert.deepEqual([client.ends, ends], [1, 1]);
+    });
+  }
+}
+
+test("one end alone is not the tunnel's: the other direction goes on", async (t) => {
+  const [first, second] = [await tunnelled(t), await tunnelled(t)];
+  clientEnds(first);
+  await workerEnds(second);
+  await settled();
+  assert.deepEqual([first.heard, second.heard], [[], []]);
+  assert.deepEqual([first.tunnel.finished, second.tunnel.finished], [false, false]);
+  first.worker.write("still here");
+  await once(first.edge, "data");
+  assert.equal(first.client.text, "still here");
+  second.client.receiver?.data(Buffer.from("still here"));
+  assert.equal(String((await once(second.worker, "data"))[0]), "still here");
+});
+
+const LINGERING: [who: string, end: (each: Tunnelled) => unknown][] = [
+  ["the worker does not end as well", (each) => clientEnds(each)],
+  ["the client does not end as well", (each) => workerEnds(each)],
+  [
+    "the worker has not read all when both have ended",
+    async (each) => {
+      each.client.receiver?.data(MUCH);
+      clientEnds(each);
+      await workerEnds(each);
+    },
+  ],
+];
+
+for (const [who, end] of LINGERING) {
+  test(`a tunnel of which ${who} is cut after a minute`, async (t) => {
+    const each = await tunnelled(t);
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    await end(each);
+    t.mock.timers.tick(HALF_CLOSED_MS - 1);
+    assert.deepEqual(each.heard, []);
+    t.mock.timers.tick(1);
+    assert.deepEqual(each.heard, ["upstream_reset"]);
+    t.mock.timers.tick(HALF_CLOSED_MS);
+    assert.deepEqual(each.heard, ["upstream_reset"]);
+  });
+}
+
+test("a client that goes when both have ended is no failure", async (t) => {
+  const each = await tunnelled(t);
+  each.client.receiver?.data(MUCH);
+  clientEnds(each);
+  await workerEnds(each);
+  each.client.receiver?.abort({ code: "client_gone" } as EdgeError);
+  assert.deepEqual(each.heard, ["close"]);
+});
+
+test("a client that goes before is one", async (t) => {
+  const each = await tunnelled(t);
+  clientEnds(each);
+  each.client.receiver?.abort({ code: "client_gone" } as EdgeError);
+  assert.deepEqual(each.heard, ["client_gone"]);
+});
