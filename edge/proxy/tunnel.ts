@@ -200,6 +200,7 @@ export class Tunnel {
   /** A direction has ended. The other may go on for a while, but not for ever. */
   #onEnd(): void {
     clearTimeout(this.#timer);
+    if (this.#destroyed) return;
     const worker = this.#worker;
     const hasAll = worker === undefined || worker.writableFinished;
     if (this.#clientEnded && this.#workerEnded && hasAll) return this.destroy();

@@ -186,6 +186,20 @@ for (const [who, end] of LINGERING) {
   });
 }
 
+test("a tunnel that is destroyed says so once, and waits for nothing that ends afterwards", async (t) => {
+  const each = await tunnelled(t);
+  each.client.receiver?.data(MUCH);
+  each.tunnel.destroy();
+  const timers = t.mock.method(globalThis, "setTimeout");
+  clientEnds(each);
+  await workerEnds(each);
+  each.worker.resume();
+  await once(each.worker, "end");
+  await settled();
+  assert.deepEqual(each.heard, ["close"]);
+  assert.equal(timers.mock.callCount(), 0);
+});
+
 test("a client that goes when both have ended is no failure", async (t) => {
   const each = await tunnelled(t);
   each.client.receiver?.data(MUCH);
