@@ -95,7 +95,7 @@ export class Tunnel {
         else this.#toWorker(chunk);
       },
       end: () => this.#onClientEnd(),
-      abort: (error) => this.destroy(this.finished ? undefined : error),
+      abort: (error) => this.#onClientGone(error),
     });
   }
 
@@ -152,6 +152,12 @@ export class Tunnel {
     this.#clientEnded = true;
     this.#worker?.end();
     this.#onEnd();
+  }
+
+  /** Once both have ended it is only the closing of its connection: the worker may still have to read what came before. */
+  #onClientGone(error: EdgeError): void {
+    if (this.#clientEnded && this.#workerEnded) return;
+    this.destroy(this.finished ? undefined : error);
   }
 
   // === worker to client

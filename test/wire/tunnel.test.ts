@@ -200,18 +200,33 @@ test("a tunnel that is destroyed says so once, and waits for nothing that ends a
   assert.equal(timers.mock.callCount(), 0);
 });
 
-test("a client that goes when both have ended is no failure", async (t) => {
+const GONE = { code: "client_gone" } as EdgeError;
+
+test("a client whose connection closes when both have ended is no failure, and the worker still gets all", async (t) => {
   const each = await tunnelled(t);
   each.client.receiver?.data(MUCH);
   clientEnds(each);
   await workerEnds(each);
-  each.client.receiver?.abort({ code: "client_gone" } as EdgeError);
+  each.client.gone = true;
+  each.client.receiver?.abort(GONE);
+  await settled();
+  assert.deepEqual(each.heard, []);
+  assert.equal(Buffer.concat((await each.worker.toArray()) as Buffer[]).length, MUCH.length);
+  await each.over;
+  assert.deepEqual(each.heard, ["close"]);
+});
+
+test("a client that goes when only the worker has ended is no failure", async (t) => {
+  const each = await tunnelled(t);
+  await workerEnds(each);
+  each.client.gone = true;
+  each.client.receiver?.abort(GONE);
   assert.deepEqual(each.heard, ["close"]);
 });
 
 test("a client that goes before is one", async (t) => {
   const each = await tunnelled(t);
   clientEnds(each);
-  each.client.receiver?.abort({ code: "client_gone" } as EdgeError);
+  each.client.receiver?.abort(GONE);
   assert.deepEqual(each.heard, ["client_gone"]);
 });

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { before, test } from "node:test";
 import { WebSocket } from "ws";
+import { webSocketAccept } from "../../../edge/http1/upgrade.ts";
 import { RawClient, http2Client, settle } from "../../support/clients.ts";
 import { testEdge } from "../../support/edge.ts";
 import type { Stack } from "../../support/stack.ts";
@@ -17,6 +23,7 @@ import {
   rawTunnel,
   wsWorker,
 } from "../../support/websockets.ts";
+import { httpWorker, readAll } from "../../support/workers.ts";
 
 let stack: Stack;
 const suite = suiteScope();
@@ -130,3 +137,55 @@ test("a worker that resets in the middle of a frame: the tunnel is cut, no frame
   const socket = openWebSocket(t, port);
   assert.equal((await closedWith(socket))[0], 1006);
 });
+
+/** More than a worker on a Unix socket is given before it reads, and so little more that the client is not held back yet. */
+const MUCH = 340_000;
+
+/** A worker that reads nothing once it has answered, until it is told to; it ends its own direction when it is told to. */
+async function unreadTunnel(t: TestContext): Promise<{ url: string; worker: Promise<Socket> }> {
+  const folder = mkdtempSync(join(tmpdir(), "oneport-test-"));
+  const worker = Promise.withResolvers<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    socket.once("data", (head: Buffer) => {
+      socket.pause();
+      const key = /sec-websocket-key: (\S+)/i.exec(head.toString())?.[1] ?? "";
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${webSocketAccept(key)}\r\n\r\n`,
+      );
+      worker.resolve(socket);
+    });
+  });
+  await once(server.listen(join(folder, "worker")), "listening");
+  t.after(async () => {
+    (await worker.promise).destroy();
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
+  return { url: `unix:${folder}/worker`, worker: worker.promise };
+}
+
+for (const first of ["client", "worker"] as const) {
+  test(`the ${first} ends first, and the worker has not read all by then: it gets the rest, and the tunnel its end, once`, async (t) => {
+    const { url, worker } = await unreadTunnel(t);
+    const { port, lines, logged } = await testEdge(t, {
+      WS_UPSTREAMS: url,
+      HTTP_UPSTREAMS: await httpWorker(t, (_req, res) => void res.end()),
+    });
+    const tunnels = (): unknown[] => lines.filter((line) => line["route"] === "websocket");
+    const client = new RawClient(t, port);
+    client.send(`${HANDSHAKE}\r\n`);
+    await client.until(/\r\n\r\n/);
+    const socket = await worker;
+    const ends = { client: () => client.socket.end("x".repeat(MUCH)), worker: () => socket.end() };
+    ends[first]();
+    ends[first === "client" ? "worker" : "client"]();
+    await client.closed;
+    // By the time that others have been served the edge has heard of both ends.
+    for (let i = 0; i < 3; i++) assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200);
+    assert.deepEqual(tunnels(), []);
+    assert.equal((await readAll(socket)).length, MUCH);
+    assert.equal((await logged((line) => line["route"] === "websocket"))["outcome"], "ok");
+    assert.equal(tunnels().length, 1);
+  });
+}
