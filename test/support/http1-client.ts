@@ -21,6 +21,12 @@ export const POST: WorkerRequest = {
   repeatable: false,
 };
 
+/** A POST whose body has so many bytes. */
+export function counted(length: number): WorkerRequest {
+  const text = requestHead("POST", "/", ["host", "a", "content-length", String(length)]);
+  return { ...POST, text, body: length };
+}
+
 /** A client towards one worker; closed with the test. */
 export function upstreamTo(
   t: { after(end: () => void): void },

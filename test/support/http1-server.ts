@@ -58,6 +58,14 @@ export async function serve(
   };
 }
 
+export function get(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+}
+
+export function post(length: number, body = "", more = ""): string {
+  return `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n${more}\r\n${body}`;
+}
+
 /** Answers 200 with a text. */
 export function answer(exchange: Exchange, text: string): void {
   exchange.respond(200, ["content-length", String(text.length)], false);

@@ -4,8 +4,8 @@ import type { Socket } from "node:net";
 import type { TestContext } from "node:test";
 import type { ClientOptions } from "ws";
 import { WebSocket, WebSocketServer } from "ws";
-import { rawWorker } from "./workers.ts";
 import { webSocketAccept } from "../../edge/http1/upgrade.ts";
+import { rawWorker } from "./workers.ts";
 
 /** A client of the ws package; its errors are told by its close. */
 export function openWebSocket(

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { before, test } from "node:test";
 import { WebSocket } from "ws";
+import { countCpus } from "../../../edge/processes/count.ts";
 import { RawClient, h2, http2Client } from "../../support/clients.ts";
 import { family } from "../../support/family.ts";
 import { served, severalStarted, shortly, startSeveral } from "../../support/several.ts";
 import type { Workers } from "../../support/stack.ts";
 import { startWorkers } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
-import { countCpus } from "../../../edge/processes/count.ts";
 
 let workers: Workers;
 const suite = suiteScope();

@@ -2,8 +2,8 @@
 // own, whole bodies and half-closed tunnels included.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { before, test } from "node:test";
 import type { TestContext } from "node:test";
+import { before, test } from "node:test";
 import { RawClient, h2, http2Client } from "../../support/clients.ts";
 import type { Several } from "../../support/several.ts";
 import { severalStarted } from "../../support/several.ts";

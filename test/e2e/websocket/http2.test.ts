@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { before, test } from "node:test";
+import { webSocketAccept } from "../../../edge/http1/upgrade.ts";
 import { http2Client, settle } from "../../support/clients.ts";
 import { testEdge } from "../../support/edge.ts";
 import type { Stack } from "../../support/stack.ts";
@@ -8,7 +9,6 @@ import { startStack } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
 import { clientFrame, extendedConnect } from "../../support/websockets.ts";
 import { rawWorker } from "../../support/workers.ts";
-import { webSocketAccept } from "../../../edge/http1/upgrade.ts";
 
 let stack: Stack;
 const suite = suiteScope();
