@@ -2,15 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { before, test } from "node:test";
 import type { TestContext } from "node:test";
+import { before, test } from "node:test";
 import { WebSocket } from "ws";
+import { freePort } from "../support/family.ts";
 import { Program, output, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
-import { suiteScope } from "../support/suite.ts";
 import { startStack } from "../support/stack.ts";
+import { suiteScope } from "../support/suite.ts";
 
 let stack: Stack;
 const suite = suiteScope();
@@ -151,14 +150,6 @@ backend edge
   const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
   t.after(() => program.stop("SIGKILL"));
   await untilOpen(port, program);
-  return port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
   return port;
 }
 
