@@ -1,0 +1,117 @@
+// What RFC 9113 forbids costs the connection or the stream, as it says, with the code that it names.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { GRPC, times, under } from "../support/attacks.ts";
+import { testEdge } from "../support/edge.ts";
+import { END_HEADERS, FrameClient, fields, frame, headers } from "../support/frames.ts";
+import { http2Worker, httpWorker } from "../support/workers.ts";
+
+/** A request in so many CONTINUATION frames. */
+const violations: [why: string, frames: () => Buffer, code: number][] = [
+  ["HEADERS on stream 0", () => frame("HEADERS", 5, 0, fields([":method", "GET"])), 1],
+  ["an even stream id", () => headers(2, "GET", "/"), 1],
+  ["DATA on an idle stream", () => frame("DATA", 0, 1, "x"), 1],
+  ["RST_STREAM on an idle stream", () => frame("RST_STREAM", 0, 1, Buffer.alloc(4)), 1],
+  ["WINDOW_UPDATE on an idle stream", () => frame("WINDOW_UPDATE", 0, 1, Buffer.from([0, 0, 0, 1])), 1],
+  ["a WINDOW_UPDATE of nothing", () => frame("WINDOW_UPDATE", 0, 0, Buffer.alloc(4)), 1],
+  [
+    "a window beyond its maximum",
+    () => frame("WINDOW_UPDATE", 0, 0, Buffer.from([0x7f, 0xff, 0xff, 0xff])),
+    3,
+  ],
+  ["SETTINGS on a stream", () => frame("SETTINGS", 0, 1), 1],
+  ["SETTINGS of 5 bytes", () => frame("SETTINGS", 0, 0, Buffer.alloc(5)), 6],
+  ["a SETTINGS ACK with a payload", () => frame("SETTINGS", 1, 0, Buffer.alloc(6)), 6],
+  ["ENABLE_PUSH of 2", () => frame("SETTINGS", 0, 0, Buffer.from([0, 2, 0, 0, 0, 2])), 1],
+  ["INITIAL_WINDOW_SIZE out of range", () => frame("SETTINGS", 0, 0, Buffer.from([0, 4, 0x80, 0, 0, 0])), 3],
+  ["MAX_FRAME_SIZE out of range", () => frame("SETTINGS", 0, 0, Buffer.from([0, 5, 0, 0, 0, 1])), 1],
+  ["PING of 7 bytes", () => frame("PING", 0, 0, Buffer.alloc(7)), 6],
+  ["PING on a stream", () => frame("PING", 0, 1, Buffer.alloc(8)), 1],
+  ["PUSH_PROMISE from a client", () => frame("PUSH_PROMISE", 4, 1, Buffer.alloc(4)), 1],
+  ["CONTINUATION without HEADERS", () => frame("CONTINUATION", 4, 1, ""), 1],
+  [
+    "another frame inside a header block",
+    () => Buffer.concat([frame("HEADERS", 0, 1, ""), frame("PING", 0, 0, Buffer.alloc(8))]),
+    1,
+  ],
+  ["a header block that cannot be decoded", () => frame("HEADERS", 5, 1, Buffer.from([0x80])), 9],
+  ["a frame over MAX_FRAME_SIZE", () => frame("DATA", 0, 1, Buffer.alloc(16_385)), 6],
+  [
+    "more padding than payload",
+    () => Buffer.concat([headers(1, "POST", "/x", GRPC, false), frame("DATA", 8, 1, Buffer.from([9, 0]))]),
+    1,
+  ],
+];
+for (const [why, frames, code] of violations) {
+  test(`${why} is a connection error ${code} (RFC 9113)`, async (t) => {
+    assert.equal((await under(t, (client) => client.send(frames()))).end, `GOAWAY ${code}`);
+  });
+}
+
+const streamErrors: [why: string, frames: () => Buffer, code: number][] = [
+  [
+    "DATA behind END_STREAM",
+    () => Buffer.concat([headers(1, "POST", "/x", GRPC, true), frame("DATA", 0, 1, "x")]),
+    5,
+  ],
+  [
+    "a second head instead of trailers",
+    () =>
+      Buffer.concat([
+        headers(1, "POST", "/x", GRPC, false),
+        frame("HEADERS", END_HEADERS, 1, fields(["x", "y"])),
+      ]),
+    1,
+  ],
+  [
+    "PRIORITY of 4 bytes",
+    () => Buffer.concat([headers(1, "POST", "/x", GRPC, false), frame("PRIORITY", 0, 1, Buffer.alloc(4))]),
+    6,
+  ],
+  [
+    "a stream window beyond its maximum",
+    () =>
+      Buffer.concat([
+        headers(1, "POST", "/x", GRPC, false),
+        frame("WINDOW_UPDATE", 0, 1, Buffer.from([0x7f, 0xff, 0xff, 0xff])),
+      ]),
+    3,
+  ],
+  [
+    "more DATA than the window",
+    () =>
+      Buffer.concat([
+        headers(1, "POST", "/none", [], false),
+        times(40, () => frame("DATA", 0, 1, Buffer.alloc(16_384))),
+      ]),
+    3,
+  ],
+];
+for (const [why, frames, code] of streamErrors) {
+  test(`${why} is a stream error ${code}: the connection goes on (RFC 9113, section 5.4.2)`, async (t) => {
+    const worker = await httpWorker(
+      t,
+      (req, res) => void (req.url === "/none" ? req.pause() : res.end("ok")),
+    );
+    const grpc = await http2Worker(t, (stream) => void stream.pause());
+    const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, GRPC_UPSTREAMS: grpc });
+    const client = new FrameClient(t, port);
+    client.open(frames());
+    await client.until(new RegExp(`^RST_STREAM 1 ${code}$`));
+    client.send(headers(3, "GET", "/"));
+    await client.until(/ 3.*END_STREAM/);
+  });
+}
+
+test("a graceful end has two steps: GOAWAY for all there could be, and the last id once the client knows (RFC 9113, section 6.8)", async (t) => {
+  const grpc = await http2Worker(t, () => {});
+  const { port, edge } = await testEdge(t, { GRPC_UPSTREAMS: grpc, DRAIN_SECONDS: "1" });
+  const client = new FrameClient(t, port);
+  client.open(headers(1, "POST", "/x", GRPC, false));
+  await client.settled;
+  const drained = edge.drain();
+  await client.until(/GOAWAY_LAST 2147483647/);
+  client.send(frame("PING", 1, 0, Buffer.alloc(8)));
+  await client.until(/GOAWAY_LAST 1$/);
+  await drained;
+});
