@@ -17,3 +17,18 @@ export function* pieces(bytes: Buffer, next: (below: number) => number): Generat
     at = end;
   }
 }
+
+/** A text with so many of `bits` put into it, each in place of up to two characters. */
+export function bent(
+  text: string,
+  changes: number,
+  bits: readonly string[],
+  next: (below: number) => number,
+): string {
+  let out = text;
+  for (let change = 0; change < changes; change++) {
+    const at = next(out.length + 1);
+    out = out.slice(0, at) + (bits[next(bits.length)] ?? "") + out.slice(at + next(3));
+  }
+  return out;
+}

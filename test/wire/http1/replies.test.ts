@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KnownHeads } from "../../../edge/message/known-heads.ts";
 import type { FinalHead } from "../../../edge/upstream/http1/reply-parser.ts";
-import { numbers, pieces } from "../../support/random.ts";
+import { bent, numbers, pieces } from "../../support/random.ts";
 import { HEAD_BYTES, byteByByte, transcript, whole } from "../../support/replies.ts";
 
 type Case = readonly [why: string, text: string, want: readonly string[], asked?: object];
@@ -395,11 +395,7 @@ test("however a reply is bent and cut, it is read the same, and refused in no ot
   ];
   const known = new KnownHeads<FinalHead>(4);
   for (let round = 0; round < 3000; round++) {
-    let text = sources[next(sources.length)]!;
-    for (let change = next(3); change >= 0; change--) {
-      const at = next(text.length + 1);
-      text = text.slice(0, at) + bits[next(bits.length)]! + text.slice(at + next(3));
-    }
+    const text = bent(sources[next(sources.length)]!, 1 + next(3), bits, next);
     const asked = { method: next(4) === 0 ? "HEAD" : "GET", upgrade: next(2) === 0, thenEnd: next(2) === 0 };
     const want = transcript(text, whole, asked);
     assert.deepEqual(transcript(text, byteByByte, asked), want, JSON.stringify(text));

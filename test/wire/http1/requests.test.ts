@@ -1,7 +1,7 @@
 // Clients' requests, each read whole and one byte at a time (RFC 9112).
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { numbers, pieces } from "../../support/random.ts";
+import { bent, numbers, pieces } from "../../support/random.ts";
 import { byteByByte, whole } from "../../support/replies.ts";
 import { HEAD_BYTES, transcript } from "../../support/requests.ts";
 
@@ -395,11 +395,8 @@ test("however requests are bent and cut, they are read the same, and refused in 
     `${GET}\r\n`,
   ];
   for (let round = 0; round < 3000; round++) {
-    let text = sources[next(sources.length)]! + sources[next(sources.length)]!;
-    for (let change = next(3); change > 0; change--) {
-      const at = next(text.length + 1);
-      text = text.slice(0, at) + bits[next(bits.length)]! + text.slice(at + next(3));
-    }
+    const two = sources[next(sources.length)]! + sources[next(sources.length)]!;
+    const text = bent(two, next(3), bits, next);
     const want = transcript(text);
     assert.deepEqual(transcript(text, byteByByte), want, JSON.stringify(text));
     assert.deepEqual(
