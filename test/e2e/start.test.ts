@@ -1,33 +1,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { test } from "node:test";
-import type { TestContext } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
-import { allGone, childPid, endFamily, family, freePort } from "../support/family.ts";
-import type { Program } from "../support/processes.ts";
-import { output, runScript, ROOT } from "../support/processes.ts";
-
-interface Started {
-  readonly program: Program;
-  readonly port: number;
-  readonly mark: string;
-}
-
-async function start(t: TestContext, env: Record<string, string> = {}): Promise<Started> {
-  const port = await freePort();
-  const mark = `${process.pid}-${port}`;
-  const program = runScript(t, "scripts/start.ts", [], {
-    PORT: String(port),
-    ADMIN_PORT: "0",
-    TEST_MARK: mark,
-    DRAIN_SECONDS: "2",
-    ...env,
-  });
-  t.after(() => endFamily(mark));
-  return { program, port, mark };
-}
+import { allGone, childPid, family } from "../support/family.ts";
+import { ROOT, output } from "../support/processes.ts";
+import { start } from "../support/start.ts";
 
 test("start brings up all three protocols; SIGTERM ends all, exit 0, in order", async (t) => {
   const { program, port, mark } = await start(t);

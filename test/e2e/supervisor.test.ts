@@ -1,29 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TestContext } from "node:test";
-import { childPid, endFamily, family, freePort } from "../support/family.ts";
-import { Program, ROOT, runScript } from "../support/processes.ts";
-
-interface Started {
-  readonly program: Program;
-  readonly port: number;
-  readonly mark: string;
-}
-
-async function start(t: TestContext, env: Record<string, string> = {}): Promise<Started> {
-  const port = await freePort();
-  const mark = `${process.pid}-${port}`;
-  t.after(() => endFamily(mark));
-  const program = runScript(t, "scripts/start.ts", [], {
-    PORT: String(port),
-    ADMIN_PORT: "0",
-    TEST_MARK: mark,
-    DRAIN_SECONDS: "1",
-    LOG_FORMAT: "json",
-    ...env,
-  });
-  return { program, port, mark };
-}
+import { childPid, family } from "../support/family.ts";
+import { Program, ROOT } from "../support/processes.ts";
+import { start } from "../support/start.ts";
 
 /** A line for /bin/sh: what is given, then an HTTP worker that answers "mine" and ends at SIGTERM. */
 function workerAfter(line: string): string {

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { before, test } from "node:test";
-import { allGone, endFamily, family, freePort } from "../../support/family.ts";
-import { runScript } from "../../support/processes.ts";
+import { allGone, family, freePort } from "../../support/family.ts";
 import { severalStarted, shortly, startSeveral } from "../../support/several.ts";
 import type { Workers } from "../../support/stack.ts";
 import { startWorkers } from "../../support/stack.ts";
+import { start } from "../../support/start.ts";
 import { suiteScope } from "../../support/suite.ts";
 
 let workers: Workers;
@@ -59,16 +59,7 @@ test("SIGTERM while waiting for workers: exit 0 at once", async (t) => {
 });
 
 test("npm start with several: one ready block, SIGTERM ends all, exit 0", async (t) => {
-  const port = await freePort();
-  const mark = `${process.pid}-${port}`;
-  t.after(() => endFamily(mark));
-  const program = runScript(t, "scripts/start.ts", [], {
-    PORT: String(port),
-    ADMIN_PORT: "0",
-    EDGE_PROCESSES: "2",
-    LOG_FORMAT: "pretty",
-    TEST_MARK: mark,
-  });
+  const { program, port, mark } = await start(t, { EDGE_PROCESSES: "2", LOG_FORMAT: "pretty" });
   await program.says(/npm run smoke/);
   assert.equal((await fetch(`http://127.0.0.1:${port}/ping`)).status, 200);
   program.child.kill("SIGTERM");
