@@ -30,6 +30,19 @@ for (const carrier of ["http2-proxy", "direct"]) {
     assert.match(await client.closed, /\r\n4\r\nping\r\n0\r\nx-sum: 9\r\n\r\n$/);
   });
 
+  test(`${carrier}: trailers that only the edge may set, or that end at it, do not reach the worker`, async (t) => {
+    const worker = await httpWorker(t, async (req, res) => {
+      await readAll(req);
+      res.end(JSON.stringify(req.rawTrailers));
+    });
+    const { port } = await edgeFor(t, worker);
+    const client = new RawClient(t, port);
+    client.send(
+      "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx-sum: 9\r\nx-auth-email: a@b.c\r\nauthorization: Bearer x\r\nconnection: close\r\nx_forwarded_for: 192.0.2.1\r\n\r\n",
+    );
+    assert.match(await client.closed, /\["x-sum","9"\]$/);
+  });
+
   test(`${carrier}: five requests on one connection, one after the other`, async (t) => {
     const worker = await httpWorker(t, (req, res) => void res.end(req.url));
     const { port } = await edgeFor(t, worker);
