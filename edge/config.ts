@@ -80,6 +80,7 @@ export const SETTINGS = {
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),
   handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
+  tunnelSeconds:   given("LIMIT_TUNNEL_SECONDS", integer(0, 86_400), "0", "Seconds a WebSocket may last before it is closed with 1001; 0 is for ever. A little below the request time limit of the platform (Cloud Run cuts after 300 to 3600), so that clients see a clean end."),
   lingerMs:        given("LIMIT_LINGER_MS", integer(0, 60_000), "2000", "Milliseconds an HTTP/1.1 client may go on sending a body whose reply is complete."),
   logLevel:        given("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "silent"), "info", "`info` has a line for each exchange."),
   logFormat:       optional("LOG_FORMAT", oneOf("json", "pretty"), "`json` (Cloud Logging fields) or `pretty`. Without it: `pretty` on a terminal."),

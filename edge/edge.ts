@@ -65,6 +65,8 @@ export interface OpenEdge {
 
 /** Milliseconds for the last trailers and resets to leave, once the drain time is over. */
 const LAST_WORDS_MS = 200;
+/** The part of the drain time over which WebSockets are told to leave; the rest is theirs to do so. */
+const SPREAD = 0.5;
 /** RFC 6455, section 7.4.1; 1012, Service Restart, is IANA's. */
 const GOING_AWAY: Goodbye = { code: 1001, reason: "the server is shutting down" };
 const SERVICE_RESTART: Goodbye = { code: 1012, reason: "the worker is being replaced" };
@@ -110,7 +112,7 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
 /** Builds the edge; nothing is open yet. */
 export function createEdge(config: Config, log: Log): Edge {
   const lifecycle = new Lifecycle();
-  const tunnels = new Tunnels();
+  const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
   const { connectMs, handshakeMs } = config;
   const http = makePool(config.httpUpstreams, (address) => new Http1Upstream(address, config));
@@ -157,6 +159,7 @@ export function createEdge(config: Config, log: Log): Edge {
     lifecycle.phase = "closed";
     stopping.abort();
     server.destroy();
+    tunnels.destroy();
     for (const pool of [http, grpc, ws]) pool.close();
   };
 
@@ -164,7 +167,7 @@ export function createEdge(config: Config, log: Log): Edge {
     lifecycle.phase = "draining";
     log.info({ running: lifecycle.running }, "draining");
     const closed = server.drain();
-    tunnels.close(GOING_AWAY);
+    tunnels.close(GOING_AWAY, config.drainSeconds * 1000 * SPREAD);
     if (!(await within(config.drainSeconds * 1000, closed))) {
       log.warn({ running: lifecycle.running }, "drain time is over");
       lifecycle.failAll(new EdgeError("draining"));

@@ -6,15 +6,37 @@ export interface Goodbye {
   readonly reason: string;
 }
 
+/** What is known of one tunnel. */
+interface Entry {
+  readonly upstream: object;
+  /** On performance.now()'s clock. */
+  readonly since: number;
+}
+
+/** How often it is looked whose time is over, in milliseconds. */
+const LOOK_MS = 1000;
+/** How often some are closed at most, when all are to be, in milliseconds. */
+const STEP_MS = 50;
+
+/** What a tunnel is told that has lasted as long as it may: the client may open another at once. */
+const TIME_IS_UP: Goodbye = { code: 1001, reason: "the connection has lasted as long as it may" };
+
 /** The WebSockets under way, each with the upstream it goes to, so that they can be told to leave. */
 export class Tunnels {
-  readonly #all = new Map<Tunnel, object>();
+  readonly #all = new Map<Tunnel, Entry>();
   /** What those are told that open now, although they should not: by upstream, and for all. */
   readonly #left = new WeakMap<object, Goodbye>();
   #closed: Goodbye | undefined;
+  readonly #clock: NodeJS.Timeout | undefined;
+  #steps: NodeJS.Timeout | undefined;
+
+  /** `maxMs` is how long one may last, in milliseconds; 0 is for ever. */
+  constructor(maxMs: number) {
+    if (maxMs > 0) this.#clock = setInterval(() => this.#closeOld(maxMs), Math.min(LOOK_MS, maxMs)).unref();
+  }
 
   add(tunnel: Tunnel, upstream: object): void {
-    this.#all.set(tunnel, upstream);
+    this.#all.set(tunnel, { upstream, since: performance.now() });
   }
 
   delete(tunnel: Tunnel): void {
@@ -23,19 +45,41 @@ export class Tunnels {
 
   /** The worker has accepted it. Its handshake may have begun before its upstream was left, and end after it. */
   opened(tunnel: Tunnel): void {
-    const goodbye = this.#closed ?? this.#left.get(this.#all.get(tunnel) ?? this);
+    const goodbye = this.#closed ?? this.#left.get(this.#all.get(tunnel)?.upstream ?? this);
     if (goodbye !== undefined) tunnel.close(goodbye.code, goodbye.reason);
   }
 
   /** Closes those that go to one upstream. */
   leave(upstream: object, goodbye: Goodbye): void {
     this.#left.set(upstream, goodbye);
-    for (const [tunnel, to] of this.#all) if (to === upstream) tunnel.close(goodbye.code, goodbye.reason);
+    for (const [tunnel, entry] of this.#all)
+      if (entry.upstream === upstream) tunnel.close(goodbye.code, goodbye.reason);
   }
 
-  /** Closes all. */
-  close(goodbye: Goodbye): void {
+  /** Closes all, spread evenly over `ms` milliseconds: not all clients shall come to the next server at once. */
+  close(goodbye: Goodbye, ms: number): void {
     this.#closed = goodbye;
-    for (const tunnel of this.#all.keys()) tunnel.close(goodbye.code, goodbye.reason);
+    const left = [...this.#all.keys()];
+    const stepMs = Math.max(STEP_MS, ms / left.length);
+    const share = ms === 0 ? left.length : Math.ceil((left.length * stepMs) / ms);
+    const step = (): void => {
+      for (const tunnel of left.splice(0, share))
+        if (this.#all.has(tunnel)) tunnel.close(goodbye.code, goodbye.reason);
+      if (left.length === 0) clearInterval(this.#steps);
+    };
+    this.#steps = setInterval(step, stepMs).unref();
+    step();
+  }
+
+  /** Tells nobody anything any more. */
+  destroy(): void {
+    clearInterval(this.#clock);
+    clearInterval(this.#steps);
+  }
+
+  #closeOld(maxMs: number): void {
+    const oldest = performance.now() - maxMs;
+    for (const [tunnel, { since }] of this.#all)
+      if (since <= oldest) tunnel.close(TIME_IS_UP.code, TIME_IS_UP.reason);
   }
 }
