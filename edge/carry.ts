@@ -80,7 +80,10 @@ class Carriage<C> implements Forward<C> {
   next(): void {
     this.#lease = this.#pool.lease(this.#tried) ?? this.#secondChance();
     if (this.#lease === undefined)
-      return this.#passenger.settled(this.#last ?? new EdgeError("no_upstream"), undefined);
+      return this.#passenger.settled(
+        this.#last ?? new EdgeError(this.#pool.isBusy ? "overloaded" : "no_upstream"),
+        undefined,
+      );
     try {
       this.#forward(this);
     } catch (thrown) {

@@ -78,6 +78,7 @@ export const SETTINGS = {
   stallMs:         given("LIMIT_STALL_MS", integer(100, HOUR_MS), "60000", "Milliseconds in which a client has to take a kilobyte of what waits for it."),
   quietMs:         given("LIMIT_QUIET_MS", integer(100, HOUR_MS), "60000", "Milliseconds after which a silent HTTP/2 client with open streams is asked whether it is there; it has `LIMIT_HEAD_MS` to answer."),
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
+  maxActive:       given("LIMIT_UPSTREAM_ACTIVE", integer(1, 1_000_000), "10000", "Exchanges that one worker may have at a time, WebSockets and what waits for it included. When all have as many: 503 with `retry-after`, gRPC status 8 (RESOURCE_EXHAUSTED), at once."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),
   handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
   tunnelSeconds:   given("LIMIT_TUNNEL_SECONDS", integer(0, 86_400), "0", "Seconds a WebSocket may last before it is closed with 1001; 0 is for ever. A little below the request time limit of the platform (Cloud Run cuts after 300 to 3600), so that clients see a clean end."),

@@ -115,9 +115,9 @@ export function createEdge(config: Config, log: Log): Edge {
   const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
   const { connectMs, handshakeMs } = config;
-  const http = makePool(config.httpUpstreams, (address) => new Http1Upstream(address, config));
-  const grpc = makePool(config.grpcUpstreams, (address) => new Http2Upstream(address, config));
-  const ws = makePool(config.wsUpstreams, (address) => new Http1Upstream(address, config));
+  const http = makePool(config, config.httpUpstreams, (address) => new Http1Upstream(address, config));
+  const grpc = makePool(config, config.grpcUpstreams, (address) => new Http2Upstream(address, config));
+  const ws = makePool(config, config.wsUpstreams, (address) => new Http1Upstream(address, config));
 
   const options: CarryOptions = {
     trustedHops: config.trustedHops,
@@ -195,10 +195,11 @@ export function createEdge(config: Config, log: Log): Edge {
 }
 
 function makePool<C extends { close(): void }>(
+  { maxActive }: Config,
   addresses: readonly Address[],
   open: (address: Address) => C,
 ): Pool<C> {
-  const pool = new Pool<C>(open, (connection) => connection.close());
+  const pool = new Pool<C>(maxActive, open, (connection) => connection.close());
   pool.swap(addresses);
   return pool;
 }

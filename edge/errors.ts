@@ -44,6 +44,7 @@ export const FAILURES = {
   client_gone:         row("client",   499,   1, "CANCEL",          1001, "the client went away"),
   keys_unavailable:    row("edge",     503,  14, "CANCEL",          1013, "tokens cannot be verified at the moment"),
   draining:            row("edge",     503,  14, "CANCEL",          1001, "the server is shutting down"),
+  overloaded:          row("edge",     503,   8, "CANCEL",          1013, "every worker has as much to do as it may have"),
   internal:            row("edge",     500,  13, "INTERNAL_ERROR",  1011, "internal error"),
   no_upstream:         row("upstream", 503,  14, "CANCEL",          1013, "no worker is available"),
   upstream_refused:    row("upstream", 503,  14, "CANCEL",          1013, "the worker cannot be reached", true),

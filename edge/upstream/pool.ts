@@ -22,9 +22,14 @@ export interface Lease<C> {
 export class Pool<C> {
   readonly #open: (address: Address) => C;
   readonly #close: (connection: C) => void;
+  readonly #maxActive: number;
   #endpoints: Endpoint<C>[] = [];
+  /** Where the next search begins. */
+  #next = 0;
 
-  constructor(open: (address: Address) => C, close: (connection: C) => void) {
+  /** `maxActive` is how many leases an endpoint may have at a time. */
+  constructor(maxActive: number, open: (address: Address) => C, close: (connection: C) => void) {
+    this.#maxActive = maxActive;
     this.#open = open;
     this.#close = close;
   }
@@ -51,20 +56,28 @@ export class Pool<C> {
     return { address, connection, healthy: true, active: 0, removed: new AbortController() };
   }
 
+  /** True when an endpoint that could be leased has as much to do as it may have. */
+  get isBusy(): boolean {
+    return this.#endpoints.some(({ healthy, active }) => healthy && active >= this.#maxActive);
+  }
+
   /**
-   * The least loaded healthy endpoint that is not in `tried`; the first of equals moves to the end, so that an idle pool
-   * takes turns. Undefined when there is none.
+   * The least loaded healthy endpoint that is not in `tried` and has room; equals take turns. Undefined when there is none.
    */
   lease(tried?: ReadonlySet<Endpoint<C>>): Lease<C> | undefined {
+    const count = this.#endpoints.length;
     let best: Endpoint<C> | undefined;
-    for (const endpoint of this.#endpoints) {
-      if (!endpoint.healthy || tried?.has(endpoint) === true) continue;
-      if (best === undefined || endpoint.active < best.active) best = endpoint;
+    let next = 0;
+    for (let i = 0; i < count; i++) {
+      const at = (this.#next + i) % count;
+      const endpoint = this.#endpoints[at];
+      if (endpoint === undefined || !endpoint.healthy || tried?.has(endpoint) === true) continue;
+      if (endpoint.active >= (best?.active ?? this.#maxActive)) continue;
+      best = endpoint;
+      next = at + 1;
     }
     if (best === undefined) return undefined;
-    if (this.#endpoints.length > 1) {
-      this.#endpoints = [...this.#endpoints.filter((endpoint) => endpoint !== best), best];
-    }
+    this.#next = next;
     best.active++;
     return new PoolLease(best, this.#released);
   }

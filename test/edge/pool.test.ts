@@ -13,6 +13,7 @@ const [A, B, C] = ["http://a:1", "http://b:1", "http://c:1"].map(address("http")
 function poolOf(...addresses: Address[]): { pool: Pool<string>; closed: string[] } {
   const closed: string[] = [];
   const pool = new Pool<string>(
+    2,
     ({ name }) => name,
     (name) => closed.push(name),
   );
@@ -45,6 +46,23 @@ test("an unhealthy or tried endpoint is passed over", () => {
   const lease = pool.lease()!;
   assert.equal(lease.endpoint.address, B);
   assert.equal(pool.lease(new Set([lease.endpoint])), undefined);
+});
+
+test("an endpoint that has as much as it may have is passed over, and a release makes room", () => {
+  const { pool } = poolOf(A, B);
+  const leases = Array.from({ length: 4 }, () => pool.lease()!);
+  assert.deepEqual([pool.lease(), pool.isBusy], [undefined, true]);
+  leases[0]!.release();
+  assert.equal(pool.isBusy, true);
+  assert.equal(pool.lease()!.endpoint, leases[0]!.endpoint);
+});
+
+test("a pool without a healthy endpoint is not busy", () => {
+  const { pool } = poolOf(A);
+  pool.lease();
+  pool.lease();
+  pool.endpoints[0]!.healthy = false;
+  assert.deepEqual([pool.lease(), pool.isBusy], [undefined, false]);
 });
 
 test("a release counts once", () => {
