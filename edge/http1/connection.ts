@@ -3,7 +3,7 @@ import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Peer, RequestHead } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
 import { Progress } from "../progress.ts";
-import type { Connections, TimeLimit } from "./connections.ts";
+import type { Connections, Member, TimeLimit } from "./connections.ts";
 import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { SocketEnd } from "../socket-end.ts";
@@ -12,7 +12,10 @@ import { malformed } from "./malformed.ts";
 import { Output } from "./output.ts";
 import { refuse } from "./refuse.ts";
 import { RequestParser } from "./request-parser.ts";
+import { HandedOver } from "./handed-over.ts";
 import { UpgradeExchange } from "./upgrade.ts";
+
+const nobody = (): void => {};
 
 /**
  * One client's connection: one request at a time, and the reply to it. What comes behind a request waits here until that has
@@ -24,12 +27,10 @@ import { UpgradeExchange } from "./upgrade.ts";
  *    │ refused                │ the last reply, or a body that nobody wants
  *    └────▶ closing ◀─────────┘
  */
-export class Connection implements Carrier {
+export class Connection implements Carrier, Member {
   readonly peer: Peer;
   readonly output: Output;
-  /** Whether the client takes what waits for it; for Connections alone, as is the next. */
   readonly progress: Progress;
-  /** Where it stands among all connections. */
   place = -1;
 
   readonly #end: SocketEnd;
@@ -66,8 +67,8 @@ export class Connection implements Carrier {
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     // 'close' follows, and says all that there is to know.
-    socket.on("error", () => {});
-    socket.once("close", () => this.#onClose());
+    socket.on("error", nobody);
+    socket.on("close", this.#onClose);
   }
 
   /** Bytes have come. They are valid during the call only. */
@@ -79,7 +80,7 @@ export class Connection implements Carrier {
     if (!isFirst && !this.#inbox.isEmpty) this.#inbox.stop();
   }
 
-  /** `ms` milliseconds have passed. The ones before the clock was started may be among them, so the first do not count. */
+  /** The milliseconds before the clock was started may be among them, so the first do not count. */
   tick(ms: number): void {
     const limit = this.#limit();
     if (limit === undefined) this.#waitedMs = 0;
@@ -144,13 +145,13 @@ export class Connection implements Carrier {
     else this.#socket.destroy();
   };
 
-  #onClose(): void {
+  readonly #onClose = (): void => {
     this.#state = "closing";
     this.#all.remove(this);
     const exchange = this.#exchange;
     this.#exchange = undefined;
     exchange?.closed(false);
-  }
+  };
 
   // === reading
 
@@ -270,7 +271,7 @@ export class Connection implements Carrier {
     this.#state = "tunnel";
   }
 
-  /** The socket is the handshake's own from now on; only its closing is still heard here. */
+  /** The socket is the handshake's own from now on. A tunnel may last: nothing of what read its handshake is kept for it. */
   #handOver(early: Buffer | undefined): void {
     const head = this.#parser.request?.head;
     if (head === undefined) return;
@@ -278,6 +279,8 @@ export class Connection implements Carrier {
     socket.pause();
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
+    socket.off("close", this.#onClose);
+    this.#all.replace(this, new HandedOver(socket, this.#all, this.progress));
     this.#all.options.handle(new UpgradeExchange(this.#end, early, head, this.peer));
   }
 
@@ -286,7 +289,7 @@ export class Connection implements Carrier {
   /** The time that the client has for what it is to do now; undefined while it has nothing to do. */
   #limit(): TimeLimit | undefined {
     const exchange = this.#exchange;
-    if (this.#state === "tunnel" || (exchange !== undefined && !exchange.isOver)) return undefined;
+    if (exchange !== undefined && !exchange.isOver) return undefined;
     // A reply may take its time to be read: Connections looks whether it is.
     if (this.#socket.writableLength > 0) return undefined;
     if (exchange !== undefined || this.#state === "closing") return "lingerMs";

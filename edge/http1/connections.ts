@@ -1,7 +1,7 @@
 import type { Handler } from "../exchange.ts";
 import type { LimitName } from "../limits.ts";
 import type { FieldReader } from "../message/fields.ts";
-import type { Connection } from "./connection.ts";
+import type { Progress } from "../progress.ts";
 
 /** What holds for every connection; the limits are those of config.ts, in bytes and milliseconds. */
 export interface ConnectionOptions {
@@ -19,12 +19,25 @@ export interface ConnectionOptions {
 /** What a client has a time for: to send a first byte, the rest of a head, and what nobody waits for any more. */
 export type TimeLimit = "idleMs" | "headMs" | "lingerMs";
 
+/** One connection, as all of them see it. */
+export interface Member {
+  /** Where it stands among all; for Connections alone. */
+  place: number;
+  /** Whether the client takes what waits for it. */
+  readonly progress: Progress;
+  /** `ms` milliseconds have passed. */
+  tick(ms: number): void;
+  /** Takes no further request. */
+  drain(): void;
+  destroy(): void;
+}
+
 /** The HTTP/1.1 connections. An array, in which each knows its place: taking one out touches two, however many there are. */
 export class Connections {
   isDraining = false;
   readonly options: ConnectionOptions;
 
-  readonly #all: Connection[] = [];
+  readonly #all: Member[] = [];
   /** Milliseconds since it was last looked whether clients take what waits for them. */
   #lookedMs = 0;
   #emptied = (): void => {};
@@ -33,13 +46,19 @@ export class Connections {
     this.options = options;
   }
 
-  add(connection: Connection): void {
+  add(connection: Member): void {
     connection.place = this.#all.length;
     this.#all.push(connection);
   }
 
+  /** Puts another in the place of one. */
+  replace(connection: Member, by: Member): void {
+    by.place = connection.place;
+    this.#all[by.place] = by;
+  }
+
   /** The last one takes the place of the one that goes. */
-  remove(connection: Connection): void {
+  remove(connection: Member): void {
     const last = this.#all.pop();
     if (last !== undefined && last !== connection) {
       last.place = connection.place;

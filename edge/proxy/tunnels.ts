@@ -60,6 +60,7 @@ export class Tunnels {
   close(goodbye: Goodbye, ms: number): void {
     this.#closed = goodbye;
     const left = [...this.#all.keys()];
+    if (left.length === 0) return;
     const stepMs = Math.max(STEP_MS, ms / left.length);
     const share = ms === 0 ? left.length : Math.ceil((left.length * stepMs) / ms);
     const step = (): void => {
