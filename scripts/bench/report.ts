@@ -38,7 +38,7 @@ With \`--backends fast\` the backends answer for next to nothing (nghttpd, nginx
 of its own), so it is the proxy that is busy, and peaks are the proxy's.
 
 **Latency rows.** After its warm-up each contender shows its peak; then all get the same load, half of the lowest of these peaks (*direct*
-included). The same rate for all is what makes latencies comparable, and a contender that cannot keep it gets an error. h2load
+included), for three times as long. The same rate for all is what makes latencies comparable, and a contender that cannot keep it gets an error. h2load
 sends what is due in bursts, every 10 ms on each connection, so a part of each latency is the queue within the burst, for all alike.
 
 **Idle WebSockets.** *KiB each* is what all processes of a contender have resident 5 s after the last handshake, minus what they had before
