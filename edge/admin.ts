@@ -1,11 +1,12 @@
 import type { IncomingMessage, Server } from "node:http";
 import { createServer } from "node:http";
 import type { Protocol } from "./config.ts";
-import { UPSTREAMS } from "./config.ts";
+import { UPSTREAMS, readUpstreams } from "./config.ts";
 import type { Phase } from "./lifecycle.ts";
 import { renderMetrics } from "./metrics.ts";
+import { SettingError } from "./parse.ts";
 import type { Swap } from "./upstream/swap.ts";
-import { SwapError } from "./upstream/swap.ts";
+import { UnreachableError } from "./upstream/swap.ts";
 
 /** What the admin port shows of one endpoint; `active` counts the exchanges it carries. */
 export interface EndpointView {
@@ -100,12 +101,15 @@ async function swap(
   const check = query.get("check") ?? "on";
   if (check !== "on" && check !== "off") return bad("check must be on or off");
   try {
-    return { status: 200, body: (await deps.swap({ [protocol]: list }, check === "on"))[protocol] ?? {} };
+    const upstreams = readUpstreams(protocol, list);
+    return {
+      status: 200,
+      body: (await deps.swap({ [protocol]: upstreams }, check === "on"))[protocol] ?? {},
+    };
   } catch (thrown) {
-    if (!(thrown instanceof SwapError)) throw thrown;
-    return thrown.unreachable
-      ? { status: 409, body: { error: "unreachable", message: thrown.message } }
-      : bad(thrown.message);
+    if (thrown instanceof SettingError) return bad(`${protocol} upstreams: ${thrown.message}`);
+    if (!(thrown instanceof UnreachableError)) throw thrown;
+    return { status: 409, body: { error: "unreachable", message: thrown.message } };
   }
 }
 

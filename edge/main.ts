@@ -57,9 +57,9 @@ function readSettings(): Config {
 /** What is wrong with the file is logged, and the upstreams stay as they are. */
 async function readUpstreamsAgain(swap: Swap | undefined, log: Log): Promise<void> {
   try {
-    const { textsOf, upstreamsOf } = await import("./upstream/swap.ts");
+    const { upstreamsOf } = await import("./upstream/swap.ts");
     if (swap === undefined) throw new Error("the edge is still starting");
-    await swap(textsOf(upstreamsOf(readSettings())));
+    await swap(upstreamsOf(readSettings()));
   } catch (thrown) {
     log.error(
       { error: thrown instanceof ConfigError ? thrown.mistakes : thrown },

@@ -1,24 +1,19 @@
 import type { Config, Environment, Protocol } from "../config.ts";
-import { SETTINGS, UPSTREAMS, readUpstreams } from "../config.ts";
+import { SETTINGS, UPSTREAMS } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { Address } from "../parse.ts";
-import { SettingError } from "../parse.ts";
 import { reachable } from "./health.ts";
 
 /** The upstreams of every protocol. */
 export type Upstreams = Readonly<Record<Protocol, readonly Address[]>>;
 
-/** The lists as settings have them. */
-export function textsOf(upstreams: Upstreams): Record<Protocol, string> {
-  const text = (protocol: Protocol): string => upstreams[protocol].map(({ name }) => name).join(",");
-  return { http: text("http"), grpc: text("grpc"), ws: text("ws") };
-}
-
 /** The settings that name these upstreams. */
 export function settingsOf(upstreams: Upstreams): Environment {
-  const texts = textsOf(upstreams);
-  const { httpUpstreams, grpcUpstreams, wsUpstreams } = SETTINGS;
-  return { [httpUpstreams.env]: texts.http, [grpcUpstreams.env]: texts.grpc, [wsUpstreams.env]: texts.ws };
+  const lists = (Object.entries(upstreams) as [Protocol, readonly Address[]][]).map(
+    ([protocol, list]) =>
+      [SETTINGS[UPSTREAMS[protocol]].env, list.map(({ name }) => name).join(",")] as const,
+  );
+  return Object.fromEntries(lists);
 }
 
 /** The upstreams that the settings name. */
@@ -36,25 +31,14 @@ export interface Swapped {
 /** By protocol; only those that were asked for. */
 export type SwapView = Readonly<Partial<Record<Protocol, Swapped>>>;
 
-/** Why nothing was exchanged, in a sentence. `unreachable` tells a worker that is not there from a mistake in the words. */
-export class SwapError extends Error {
-  readonly unreachable: boolean;
-
-  constructor(message: string, unreachable: boolean) {
-    super(message);
-    this.unreachable = unreachable;
-  }
-}
+/** A new upstream accepts no connection; the message says which. */
+export class UnreachableError extends Error {}
 
 /**
- * Exchanges upstreams while requests run: all that was asked for, or nothing. `wanted` has lists as the settings have them. Resolves
- * with what it did. Rejects with a SwapError, and nothing is changed, for what no setting could be, and, unless `check` is false,
- * when a new upstream accepts no connection.
+ * Exchanges upstreams while requests run: all that was asked for, or nothing. Resolves with what it did. Rejects with an
+ * UnreachableError, and nothing is changed, when a new upstream accepts no connection, unless `check` is false.
  */
-export type Swap = (
-  wanted: Readonly<Partial<Record<Protocol, string>>>,
-  check?: boolean,
-) => Promise<SwapView>;
+export type Swap = (wanted: Partial<Upstreams>, check?: boolean) => Promise<SwapView>;
 
 /** Exchanges the upstreams of `config`, one exchange at a time; `apply` gets those to be used from now on. */
 export function createSwap(config: Config, log: Log, apply: (upstreams: Upstreams) => void): Swap {
@@ -62,13 +46,11 @@ export function createSwap(config: Config, log: Log, apply: (upstreams: Upstream
   let last: Promise<unknown> = Promise.resolve();
 
   const swap: Swap = async (wanted, check = true) => {
-    const lists = (Object.entries(wanted) as [Protocol, string][]).map(
-      ([protocol, text]) => [protocol, parse(protocol, text)] as const,
-    );
+    const lists = Object.entries(wanted) as [Protocol, readonly Address[]][];
     const before = current;
     const fresh = lists.flatMap(([protocol, list]) => newcomers(before[protocol], list));
     if (check) await assertReachable(fresh, config.connectMs);
-    current = { ...before, ...Object.fromEntries(lists) };
+    current = { ...before, ...wanted };
     apply(current);
     const view = Object.fromEntries(
       lists.map(([protocol, list]) => [protocol, difference(before[protocol], list)]),
@@ -93,18 +75,7 @@ async function assertReachable(addresses: readonly Address[], connectMs: number)
   const answers = await Promise.all(addresses.map((address) => reachable(address, connectMs)));
   const lost = addresses.filter((_, at) => answers[at] === false).map(({ name }) => name);
   if (lost.length > 0)
-    throw new SwapError(`${lost.join(", ")} accepted no connection; nothing was changed`, true);
-}
-
-function parse(protocol: Protocol, text: string): readonly Address[] {
-  if (!Object.hasOwn(UPSTREAMS, protocol)) throw new SwapError(`there is no protocol ${protocol}`, false);
-  try {
-    return readUpstreams(protocol, text);
-  } catch (thrown) {
-    if (thrown instanceof SettingError)
-      throw new SwapError(`${protocol} upstreams: ${thrown.message}`, false);
-    throw thrown;
-  }
+    throw new UnreachableError(`${lost.join(", ")} accepted no connection; nothing was changed`);
 }
 
 function difference(before: readonly Address[], after: readonly Address[]): Swapped {
