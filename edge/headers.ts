@@ -39,16 +39,67 @@ const HOP_BY_HOP = new Set([
   "http2-settings",
 ]);
 
+/** Fields that say how a message is framed: decided anew for each hop, never copied. */
+const FRAMING = new Set(["content-length", "host"]);
+
 /**
- * Fields that only the edge may write towards a worker: where a request came from, and who sent it. Names that differ only
- * in `_` and `-` are one variable to CGI-like frameworks, so what is forged that way must not pass either.
+ * What a worker gets from the edge or not at all: where a request came from, who sent it, which path it is for. Frameworks and
+ * gateways believe these fields without asking who wrote them; `proxy` would be HTTP_PROXY to a CGI program (httpoxy).
  */
-function isWrittenByEdge(name: string): boolean {
+const NOT_FROM_CLIENTS = new Set([
+  ...HOP_BY_HOP,
+  ...FRAMING,
+  "forwarded",
+  "via",
+  "proxy",
+  "client-ip",
+  "remote-user",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-real-ip",
+  "x-original-host",
+  "x-original-path",
+  "x-original-uri",
+  "x-original-url",
+  "x-rewrite-url",
+  "x-envoy-original-path",
+  // Meant for Cloud Run's own door in front of the edge, which has dealt with it.
+  "x-serverless-authorization",
+]);
+const NOT_FROM_CLIENTS_PREFIX = /^x-(?:auth|authenticated|forwarded|goog-authenticated|remote)-/;
+
+/**
+ * False for what only the edge may say to a worker. CGI-like frameworks fold whatever is no letter or digit into `_`, so that
+ * X_Auth_Email and X.Auth.Email are X-Auth-Email to them: names count as what they could be read as.
+ */
+function mayReachWorker(name: string): boolean {
+  const plain = /[^a-z0-9-]/.test(name) ? name.replace(/[^a-z0-9]/g, "-") : name;
   // Most names begin with another letter, and need no closer look.
-  const first = name.charCodeAt(0);
-  if (first !== 0x78 && first !== 0x66 && first !== 0x76) return false;
-  return /^(x[-_](auth|forwarded)[-_]|forwarded$|x[-_]real[-_]ip$|via$)/.test(name);
+  return (
+    !NOT_FROM_CLIENTS.has(plain) && (plain.charCodeAt(0) !== 0x78 || !NOT_FROM_CLIENTS_PREFIX.test(plain))
+  );
 }
+
+/**
+ * Fields of a request that must not come behind its body (RFC 9110, section 6.5.1): some servers add trailers to the fields they
+ * have, after those have been looked at.
+ */
+const NOT_IN_TRAILERS = new Set([
+  "authorization",
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-location",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "max-forwards",
+  "origin",
+  "pragma",
+  "range",
+  "x-goog-iap-jwt-assertion",
+]);
 
 const USUALLY_HAS_BODY = new Set(["POST", "PUT", "PATCH"]);
 
@@ -70,9 +121,6 @@ function namesFields(headers: HeaderList): boolean {
   return false;
 }
 
-/** Fields that say how a message is framed: decided anew for each hop, never copied. */
-const FRAMING = new Set(["content-length", "host"]);
-
 export interface WorkerHeaderOptions {
   readonly caller: Caller | undefined;
   /** Proxies in front of the edge whose forwarding fields count. */
@@ -85,10 +133,7 @@ export interface WorkerHeaderOptions {
  */
 export function toWorker(head: RequestHead, peer: Peer, options: WorkerHeaderOptions): string[] {
   const named = namedInConnection(head.headers);
-  const out = keepFields(
-    head.headers,
-    (name) => !HOP_BY_HOP.has(name) && !FRAMING.has(name) && !isWrittenByEdge(name) && !named.has(name),
-  );
+  const out = keepFields(head.headers, (name) => mayReachWorker(name) && !named.has(name));
   const from = origin(head, peer, options.trustedHops);
   out.push("x-forwarded-for", from.address, "x-forwarded-proto", from.proto);
   if (head.authority !== "") out.push("x-forwarded-host", head.authority);
@@ -110,9 +155,14 @@ export function toClient(headers: HeaderList): string[] {
   return keepFields(headers, (name) => !HOP_BY_HOP.has(name) && !named.has(name));
 }
 
-/** A request's trailers without what must not come in by the back door: framing, connection and identity fields (RFC 9110, section 6.5.1). */
+/** A request's trailers without what must not come in by the back door. */
 export function trailersToWorker(headers: HeaderList): string[] {
-  return keepFields(headers, (name) => mayTrail(name) && !isWrittenByEdge(name) && name !== "authorization");
+  return keepFields(headers, (name) => mayTrail(name) && mayReachWorker(name) && !changesRequest(name));
+}
+
+function changesRequest(name: string): boolean {
+  const plain = name.replace(/[^a-z0-9]/g, "-");
+  return NOT_IN_TRAILERS.has(plain) || plain.startsWith("if-");
 }
 
 /** A reply's trailers without what a trailer must not carry. */
@@ -133,15 +183,22 @@ function keepFields(headers: HeaderList, keep: (name: string) => boolean): strin
   return out;
 }
 
+/** True for methods whose content every server reads; for others RFC 9110 warns that it may be taken for another request (section 9.3.1). */
+export function usuallyHasBody(method: string): boolean {
+  return USUALLY_HAS_BODY.has(method);
+}
+
 /**
  * How an HTTP/1.1 request to a worker is framed. Always explicit: Node leaves a DELETE body unframed by default, and
- * unframed body bytes are the next request on that connection.
+ * unframed body bytes are the next request on that connection. A length is written anew: `010` is eight to some.
  */
 export function framing(method: string, hasBody: boolean, contentLength: string | undefined): string[] {
   // RFC 9110, section 8.6: a method that usually has content says so when it has none.
   if (!hasBody)
     return contentLength !== undefined || USUALLY_HAS_BODY.has(method) ? ["content-length", "0"] : [];
-  return contentLength === undefined ? ["transfer-encoding", "chunked"] : ["content-length", contentLength];
+  return contentLength === undefined
+    ? ["transfer-encoding", "chunked"]
+    : ["content-length", String(Number(contentLength))];
 }
 
 /** RFC 9110, section 15: what is outside 100 to 599 is no status, and 1xx ends no exchange. */

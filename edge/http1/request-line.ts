@@ -1,4 +1,5 @@
 import { EdgeError } from "../errors.ts";
+import { isAuthority } from "../message/authority.ts";
 import { malformed } from "./malformed.ts";
 
 /** What the first line of a request says (RFC 9112, section 3). */
@@ -34,9 +35,6 @@ export interface Target {
   readonly authority: string;
 }
 
-/** A host, or a host and a port; what is between the brackets of an IPv6 address is not looked at closer (RFC 3986, section 3.2.2). */
-const AUTHORITY = /^[A-Za-z0-9\-._~!$&'()*+,;=%:[\]]*$/;
-
 const ABSOLUTE = /^https?:\/\/([^/?]+)([/?].*)?$/i;
 
 /**
@@ -44,15 +42,14 @@ const ABSOLUTE = /^https?:\/\/([^/?]+)([/?].*)?$/i;
  * the path. Throws `bad_request` for anything else, and for a host that is none.
  */
 export function readTarget(method: string, target: string, host: string): Target {
-  if (!AUTHORITY.test(host)) throw malformed("a Host field that names no host");
+  if (!isAuthority(host)) throw malformed("a Host field that names no host");
   if (target.startsWith("/") || (target === "*" && method === "OPTIONS"))
     return { path: target, authority: host };
   const match = ABSOLUTE.exec(target);
   const authority = match?.[1];
   if (authority === undefined)
     throw malformed("a request target that is neither a path nor an absolute http URL");
-  // A name and a password before an @ are how one host is made to look like another (RFC 9110, section 4.2.4).
-  if (!AUTHORITY.test(authority)) throw malformed("a request target whose authority names no host");
+  if (!isAuthority(authority)) throw malformed("a request target whose authority names no host");
   const rest = match?.[2] ?? "/";
   return { path: rest.startsWith("?") ? `/${rest}` : rest, authority };
 }

@@ -1,4 +1,5 @@
 import type { HeaderList } from "../exchange.ts";
+import { isAuthority } from "../message/authority.ts";
 import { TOKEN } from "../message/token.ts";
 
 /** RFC 9113, section 8.2.1: a token, without upper-case letters. */
@@ -6,6 +7,9 @@ const NAME = /^[a-z0-9!#$%&'*+\-.^_`|~]+$/;
 /** RFC 9113, section 8.2.1: no NUL, CR or LF, no white space at either end. */
 // oxlint-disable-next-line no-control-regex
 const VALUE = /^(?:[^\0\r\n\t ](?:[^\0\r\n]*[^\0\r\n\t ])?)?$/;
+
+/** RFC 9113, section 8.3.1, and RFC 3986: a request target has no white space, no control characters and no fragment. */
+const PATH = /^[\x21\x22\x24-\x7e\x80-\xff]+$/;
 
 /** RFC 9113, section 8.2.2. */
 const CONNECTION_SPECIFIC = new Set([
@@ -33,8 +37,20 @@ export function checkRequest(fields: HeaderList): string | undefined {
     return pseudo.has(":scheme") || pseudo.has(":path") ? "CONNECT with :scheme or :path" : undefined;
   }
   if (!pseudo.has(":scheme") || !pseudo.has(":path")) return "no :scheme or no :path";
-  // RFC 9113, section 8.3.1, and RFC 3986: a request target has no white space in it.
-  return /^[\x21-\xff]+$/.test(pseudo.get(":path") ?? "") ? undefined : "a :path that is none";
+  if (!PATH.test(pseudo.get(":path") ?? "")) return "a :path that is none";
+  return checkHost(fields, pseudo.get(":authority"));
+}
+
+/** RFC 9113, section 8.3.1: one host, and where it is named twice it is the same. */
+function checkHost(fields: HeaderList, authority: string | undefined): string | undefined {
+  let host = authority;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== "host") continue;
+    const value = fields[i + 1] ?? "";
+    if (host !== undefined && host.toLowerCase() !== value.toLowerCase()) return "two hosts";
+    host ??= value;
+  }
+  return host === undefined || isAuthority(host) ? undefined : "an authority that names no host";
 }
 
 /** What is wrong with a reply's fields (RFC 9113, section 8.3.2); undefined when nothing is. */

@@ -1,5 +1,6 @@
+import { EdgeError } from "../errors.ts";
 import type { Exchange, HeaderList, RequestHead } from "../exchange.ts";
-import { find, framing, withoutFields } from "../headers.ts";
+import { find, findAll, framing, usuallyHasBody, withoutFields } from "../headers.ts";
 import { requestHead } from "../upstream/http1/request-head.ts";
 import type { WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
@@ -16,6 +17,7 @@ export function workerRequest({ head }: Exchange, headers: HeaderList): WorkerRe
     text: workerText(head, headers),
     body: !hasBody ? "none" : length === undefined ? "chunked" : Number(length),
     upgrade: false,
+    isLast: hasBody && mayBeLeftUnread(head),
     repeatable: !hasBody && isSafe(method),
   };
 }
@@ -36,19 +38,30 @@ function workerText(head: RequestHead, headers: HeaderList): string {
   return (memo.toWorkerText ??= write(head, headers));
 }
 
-function write(
-  { method, path, authority, hasBody, headers: asked }: RequestHead,
-  headers: HeaderList,
-): string {
+function write(head: RequestHead, headers: HeaderList): string {
+  const { method, path, authority, hasBody, headers: asked } = head;
   const length = find(asked, "content-length");
+  if (findAll(headers, "expect").some((value) => value.toLowerCase() !== "100-continue"))
+    // HTTP/1.1 has refused it; HTTP/2 lets it through, and nobody here could say what a worker makes of it.
+    throw new EdgeError("expectation_failed");
   const framed = framing(method, hasBody, length);
-  // Trailers go with chunks only, and so does their announcement.
-  const fields = hasBody && length === undefined ? headers : withoutTrailer(headers);
+  // Trailers go with chunks only, and so does their announcement; nothing is to be expected of a request without a body.
+  let fields = hasBody && length === undefined ? headers : without(headers, "trailer");
+  if (!hasBody) fields = without(fields, "expect");
+  else if (mayBeLeftUnread(head)) framed.push("connection", "close");
   return requestHead(method, path, ["host", authority, ...framed, ...fields]);
 }
 
-function withoutTrailer(headers: HeaderList): HeaderList {
-  return find(headers, "trailer") === undefined ? headers : withoutFields(headers, "trailer");
+function without(headers: HeaderList, name: string): HeaderList {
+  return find(headers, name) === undefined ? headers : withoutFields(headers, name);
+}
+
+/**
+ * True when a worker might answer and take the body for the next request: where bodies are unusual (RFC 9110, section 9.3.1), and
+ * where the client said it would wait for a 100, which the worker need not send. No request may then follow on that connection.
+ */
+function mayBeLeftUnread({ method, headers }: RequestHead): boolean {
+  return !usuallyHasBody(method) || find(headers, "expect") !== undefined;
 }
 
 /** RFC 9110, section 9.2.1. */

@@ -52,6 +52,7 @@ async function forwardCarried(forward: Forward<Http1Upstream>, options: WebSocke
       text: requestHead("GET", exchange.head.path, handshakeHeaders(forward, key, offered)),
       body: "none",
       upgrade: true,
+      isLast: true,
       repeatable: true,
     },
     {
@@ -111,7 +112,7 @@ function handshakeHeaders(
   const real = offered.filter((name) => !name.startsWith(BEARER_PROTOCOL));
   if (real.length > 0) out.push("sec-websocket-protocol", real.join(", "));
   if (find(headers, "sec-websocket-version") === undefined) out.push("sec-websocket-version", "13");
-  out.push(...withoutFields(headers, "sec-websocket-key", "sec-websocket-protocol"));
+  out.push(...withoutFields(headers, "sec-websocket-key", "sec-websocket-protocol", "expect"));
   return out;
 }
 

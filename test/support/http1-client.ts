@@ -10,6 +10,7 @@ export const GET: WorkerRequest = {
   text: requestHead("GET", "/", ["host", "a"]),
   body: "none",
   upgrade: false,
+  isLast: false,
   repeatable: true,
 };
 

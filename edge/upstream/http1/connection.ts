@@ -19,6 +19,8 @@ export interface Turn extends ReplyEvents {
   drained(): void;
   /** True once nothing more of the request will be sent. */
   readonly isSent: boolean;
+  /** True when the connection must not be used again. */
+  readonly isLast: boolean;
 }
 
 /** Whom a connection belongs to. */
@@ -104,7 +106,7 @@ export class Connection {
   #finish(turn: Turn, exact: boolean): void {
     const { idleMs, trailers } = this.#parser;
     this.#turn = undefined;
-    if (exact && idleMs > 0 && turn.isSent) {
+    if (exact && idleMs > 0 && turn.isSent && !turn.isLast) {
       this.isReused = true;
       // Nothing more comes, unless the worker closes: that must be heard.
       if (this.#socket.isPaused()) this.#socket.resume();

@@ -16,6 +16,8 @@ export interface WorkerRequest extends Asked {
   readonly text: string;
   /** What the head says of the body. */
   readonly body: RequestBody;
+  /** True when nothing may follow it on its connection; the text says so, too. */
+  readonly isLast: boolean;
   /** True when sending it twice does no harm: a safe method (RFC 9110, section 9.2.1) without a body. */
   readonly repeatable: boolean;
 }
@@ -90,6 +92,10 @@ export class Http1Stream implements UpstreamStream, Turn {
     } catch (thrown) {
       this.#fail(toEdgeError(thrown));
     }
+  }
+
+  get isLast(): boolean {
+    return this.#request.isLast;
   }
 
   consume(bytes: number): void {
