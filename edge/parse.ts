@@ -55,9 +55,9 @@ export function list<T>(member: Parse<T>): Parse<readonly T[]> {
 
 /** A request path, matched byte for byte: nothing that a worker might read as another path is let in. */
 export const path: Parse<string> = (value) =>
-  /^\/[A-Za-z0-9\-._~!$&'()*+,=:@/]*$/.test(value) && !/\/\.{0,2}(\/|$)/.test(value.slice(1))
+  /^\/(?:[A-Za-z0-9\-._~!$&'()*+,=:@]+(?:\/|$))*$/.test(value) && !/(?:\/\.{1,2}(?:\/|$))|.\/$/.test(value)
     ? value
-    : fail("a plain path such as /ping (no query, no %, no . or .. segment)", value);
+    : fail("a plain path such as /ping (no query, no % or ;, no empty, . or .. segment)", value);
 
 /** An account's email, or `*` for any verified identity. */
 export const account: Parse<string> = (value) =>

@@ -5,7 +5,7 @@ import { before, test } from "node:test";
 import { WebSocket } from "ws";
 import type { Issuer } from "../../../scripts/token/issuer.ts";
 import { EMAIL, OPTIONS, minted, settings, trusting } from "../../support/auth.ts";
-import { RawClient, h2, http2Client } from "../../support/clients.ts";
+import { h2, http2Client } from "../../support/clients.ts";
 import type { TestEdge } from "../../support/edge.ts";
 import { testEdge } from "../../support/edge.ts";
 import { suiteScope } from "../../support/suite.ts";
@@ -17,36 +17,6 @@ const suite = suiteScope();
 
 before(async () => {
   ({ issuer, worker, edge } = await trusting(suite));
-});
-
-const paths: [path: string, status: number][] = [
-  ["/ping", 200],
-  ["/ping?x=1", 200],
-  ["//ping", 401],
-  ["/ping/", 401],
-  ["/ping/../secret", 401],
-  ["/PING", 401],
-  ["/%70ing", 401],
-  ["/ping;x=1", 401],
-  ["/ping%2f..", 401],
-  ["/ping%00", 401],
-  ["/pingx", 401],
-  ["/x/../ping", 401],
-];
-for (const [path, status] of paths) {
-  test(`the public path is matched byte for byte: ${path} is ${status}`, async (t) => {
-    const client = new RawClient(t, edge.port);
-    client.send(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
-    assert.match(await client.closed, new RegExp(`^HTTP/1\\.1 ${status} `));
-  });
-}
-
-test("a public path is none for a WebSocket", async (t) => {
-  const client = new RawClient(t, edge.port);
-  client.send(
-    "GET /ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-  );
-  assert.match(await client.closed, /^HTTP\/1\.1 401 /);
 });
 
 test("gRPC without a token: UNAUTHENTICATED, trailers-only", async (t) => {
