@@ -2,6 +2,7 @@ import { EdgeError, toEdgeError } from "./errors.ts";
 import type { Caller, Exchange, HeaderList } from "./exchange.ts";
 import { toWorker } from "./headers.ts";
 import type { Log } from "./log.ts";
+import { mayOpen } from "./origin.ts";
 import type { Forward } from "./proxy/forward.ts";
 import type { RepeatableBody } from "./proxy/repeatable-body.ts";
 import { untilReachable } from "./upstream/health.ts";
@@ -35,6 +36,14 @@ export function createCarry<C>(
   options: CarryOptions,
 ): Carry {
   return (passenger) => new Carriage(passenger, pool, forward, options).next();
+}
+
+/** Refuses WebSockets of pages that may not open them, before a worker is looked for; `allowed` as in `mayOpen`. */
+export function fromOrigins(allowed: readonly string[], carry: Carry): Carry {
+  return (passenger) => {
+    if (mayOpen(passenger.exchange.head, allowed)) carry(passenger);
+    else passenger.settled(new EdgeError("origin_not_allowed"), undefined);
+  };
 }
 
 /**

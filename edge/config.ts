@@ -9,6 +9,7 @@ import {
   list,
   oneOf,
   onOff,
+  originRule,
   path,
   text,
 } from "./parse.ts";
@@ -65,6 +66,7 @@ export const SETTINGS = {
   adminPort:       optional("ADMIN_PORT", integer(0, 65_535), "Loopback port of `/livez`, `/readyz`, `/metrics` and `/upstreams`; 0 is none. Without it: 9090, or 9091 when `PORT` is 9090."),
   drainSeconds:    given("DRAIN_SECONDS", integer(0, 3600), "8", "What a SIGTERM leaves to running requests and tunnels. Cloud Run kills after 10."),
   webSocketOverH2: given("WEBSOCKET_OVER_HTTP2", onOff, "on", "Advertise RFC 8441 extended CONNECT."),
+  webSocketOrigins: optional("WEBSOCKET_ORIGINS", list(originRule), "Whose pages may open WebSockets: comma list of origins such as `https://app.example.com`, `https://*.example.com` for all below it, `same` for the host that is asked, or `*` for every page. Handshakes without an Origin are no browser's, and pass. Without it: `same` with `AUTH_MODE=iap`, whose cookie a browser adds by itself, else `*`."),
   http1Carrier:    given("HTTP1_CARRIER", oneOf("http2-proxy", "direct"), "http2-proxy", "How requests that come over HTTP/1.1 get to their worker: by http2-proxy, or straight, which costs less."),
   trustedHops:     optional("TRUSTED_HOPS", integer(0, 10), "Proxies in front of the edge whose `x-forwarded-*` count. Without it: 1 on Cloud Run, else 0."),
   headBytes:       given("LIMIT_HEAD_BYTES", integer(4096, 1_048_576), "65536", "Bytes of a request head; over it 431."),
@@ -95,8 +97,9 @@ type Values = {
 };
 
 /** Everything the edge is told from outside, checked and complete. */
-export interface Config extends Omit<Values, "authMode" | "adminPort" | "trustedHops"> {
+export interface Config extends Omit<Values, "authMode" | "webSocketOrigins" | "adminPort" | "trustedHops"> {
   readonly authMode: "verify" | "iap" | "off";
+  readonly webSocketOrigins: readonly string[];
   readonly adminPort: number;
   readonly trustedHops: number;
 }
@@ -129,10 +132,13 @@ export function readConfig(env: Environment): Config {
   }
   const parsed = values as unknown as Values;
   mistakes.push(...upstreamMistakes(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
+  mistakes.push(...originMistakes(parsed));
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     ...parsed,
     authMode: parsed.authMode ?? (parsed.audience === undefined ? "off" : "verify"),
+    // With IAP a cookie is what lets a browser in, and it goes with whatever page asks.
+    webSocketOrigins: parsed.webSocketOrigins ?? (parsed.authMode === "iap" ? ["same"] : ["*"]),
     adminPort: parsed.adminPort ?? (parsed.port === 9090 ? 9091 : 9090),
     trustedHops: parsed.trustedHops ?? (onCloudRun(env) ? 1 : 0),
   });
@@ -170,6 +176,13 @@ function authMistakes(values: Values, env: Environment): string[] {
     mistakes.push("AUTH_CERTS_URL is set without AUTH_ISSUERS: other keys need the issuer they belong to.");
   }
   return mistakes;
+}
+
+function originMistakes({ webSocketOrigins }: Values): string[] {
+  if (webSocketOrigins?.length === 0) return ["WEBSOCKET_ORIGINS names no origin."];
+  if (webSocketOrigins === undefined || webSocketOrigins.length === 1 || !webSocketOrigins.includes("*"))
+    return [];
+  return ["WEBSOCKET_ORIGINS names * beside others: * alone lets the pages of every site in."];
 }
 
 function portMistakes(values: Values): string[] {

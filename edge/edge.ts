@@ -2,7 +2,7 @@ import { createAuthenticate } from "./auth/authenticate.ts";
 import type { CountsView, EndpointView, UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
 import type { CarryOptions } from "./carry.ts";
-import { createCarry } from "./carry.ts";
+import { createCarry, fromOrigins } from "./carry.ts";
 import type { Config } from "./config.ts";
 import { EdgeError } from "./errors.ts";
 import type { HandleDeps } from "./handle.ts";
@@ -130,7 +130,10 @@ export function createEdge(config: Config, log: Log): Edge {
     carry: {
       http: createCarry(http, createForwardHttp(config.http1Carrier), options),
       grpc: createCarry(grpc, forwardGrpc, options),
-      websocket: createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), options),
+      websocket: fromOrigins(
+        config.webSocketOrigins,
+        createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), options),
+      ),
     },
     lifecycle,
     log,

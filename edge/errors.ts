@@ -35,6 +35,7 @@ export const FAILURES = {
   bad_request:         row("client",   400,   3, "PROTOCOL_ERROR",  1002, "the request is malformed"),
   unauthenticated:     row("client",   401,  16, "CANCEL",          1008, "a valid ID token is needed"),
   forbidden:           row("client",   403,   7, "CANCEL",          1008, "this identity is not allowed"),
+  origin_not_allowed:  row("client",   403,   7, "CANCEL",          1008, "pages of this origin may not open WebSockets here"),
   method_not_allowed:  row("client",   405,  12, "CANCEL",          1008, "CONNECT is not served here, except for :protocol websocket"),
   head_timeout:        row("client",   408,   4, "CANCEL",          1008, "the request head took too long"),
   expectation_failed:  row("client",   417,   3, "CANCEL",          1008, "100-continue is the only expectation that is met here"),

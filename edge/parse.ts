@@ -59,6 +59,26 @@ export const path: Parse<string> = (value) =>
     ? value
     : fail("a plain path such as /ping (no query, no % or ;, no empty, . or .. segment)", value);
 
+const ORIGIN = /^([a-z][a-z0-9+.-]*):\/\/((?:\*\.)?[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?$/;
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: "80", https: "443" };
+
+/** An origin as browsers write it (RFC 6454, section 6.2): in lower case, without the port that its scheme implies. Undefined for what is none. */
+export function readOrigin(value: string): string | undefined {
+  const [whole, scheme = "", host, port] = ORIGIN.exec(value.toLowerCase()) ?? [];
+  if (whole === undefined) return undefined;
+  return port === undefined || port === DEFAULT_PORTS[scheme] ? `${scheme}://${host}` : whole;
+}
+
+/** Whose pages may open a WebSocket: an origin, one whose host begins with `*.` for all below it, `same` or `*`. */
+export const originRule: Parse<string> = (value) => {
+  if (value === "*" || value === "same") return value;
+  const origin = readOrigin(value);
+  // *.com would be half the world.
+  if (origin === undefined || /\*\.[^.]*$/.test(origin))
+    return fail("same, *, or an origin such as https://app.example.com or https://*.example.com", value);
+  return origin;
+};
+
 /** An account's email, or `*` for any verified identity. */
 export const account: Parse<string> = (value) =>
   value === "*" || /^[^\s@,*]+@[^\s@,*]+$/.test(value)

@@ -27,6 +27,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["within.ts", 1],
   ["message/", 1],
   ["route.ts", 2],
+  ["origin.ts", 2],
   ["explain.ts", 2],
   ["upstreams-file.ts", 2],
   ["lifecycle.ts", 2],

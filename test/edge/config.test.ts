@@ -99,6 +99,28 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
   ],
   ["too many processes", { EDGE_PROCESSES: "65" }, /EDGE_PROCESSES must be auto or/],
   ["a misspelt auto", { EDGE_PROCESSES: "Auto" }, /EDGE_PROCESSES must be auto or/],
+  ["no origin", { WEBSOCKET_ORIGINS: "," }, /WEBSOCKET_ORIGINS names no origin/],
+  ["every origin beside others", { WEBSOCKET_ORIGINS: "same,*" }, /WEBSOCKET_ORIGINS names \* beside others/],
+  ...[
+    "app.example.com",
+    "https://a.example.com/",
+    "https://a.example.com/x",
+    "https://",
+    "https://*",
+    "https://*.com",
+    "https://*a.example.com",
+    "https://a.*.com",
+    "*.example.com",
+    "null",
+    "none",
+    "https://a@b.c",
+    "https://a:b",
+    "//a",
+  ].map((origin): [string, Record<string, string>, RegExp] => [
+    `${origin} as an origin`,
+    { WEBSOCKET_ORIGINS: origin },
+    /WEBSOCKET_ORIGINS must be same, \*, or an origin such as https:/,
+  ]),
   [
     "a misspelt setting",
     { AUTH_AUDIENC: "x" },
@@ -136,6 +158,27 @@ const accepted: [why: string, env: Record<string, string>, fits: (config: Config
     "emails in any letters",
     { ...AUTH, AUTH_SERVICE_ACCOUNTS: "A@Example.com" },
     (c) => c.accounts?.[0] === "a@example.com",
+  ],
+  ["origins: every page's without IAP", AUTH, (c) => c.webSocketOrigins.join() === "*"],
+  [
+    "origins: the same host's with IAP, whose cookie goes with any page's handshake",
+    { ...AUTH, AUTH_MODE: "iap" },
+    (c) => c.webSocketOrigins.join() === "same",
+  ],
+  [
+    "every page's with IAP, where that is said",
+    { ...AUTH, AUTH_MODE: "iap", WEBSOCKET_ORIGINS: "*" },
+    (c) => c.webSocketOrigins.join() === "*",
+  ],
+  [
+    "origins in any letters, with a port that goes without saying",
+    {
+      WEBSOCKET_ORIGINS:
+        "same, HTTPS://App.Example.com:443,http://localhost:3000,https://*.example.com,capacitor://localhost",
+    },
+    (c) =>
+      c.webSocketOrigins.join() ===
+      "same,https://app.example.com,http://localhost:3000,https://*.example.com,capacitor://localhost",
   ],
   ["no public path at all", { AUTH_PUBLIC_PATHS: "" }, (c) => c.publicPaths.length === 0],
   [
