@@ -1,6 +1,7 @@
 // Who sent a request, from where and by which name, is what the edge found out: whatever a client writes into fields or trailers,
 // in whatever spelling, over whatever carries it.
 import assert from "node:assert/strict";
+import type { ClientHttp2Session } from "node:http2";
 import { before, test } from "node:test";
 import type { TestContext } from "node:test";
 import { EMAIL, OPTIONS, newIssuer, settings } from "../../support/auth.ts";
@@ -35,12 +36,11 @@ async function talk(t: TestContext, port: number, bytes: string): Promise<void> 
 }
 
 async function overHttp2(
-  t: TestContext,
-  port: number,
+  session: ClientHttp2Session,
   head: Record<string, string>,
   trailers: readonly Field[],
 ): Promise<void> {
-  const stream = http2Client(t, port).request(head, { waitForTrailers: true });
+  const stream = session.request(head, { waitForTrailers: true });
   stream.on("wantTrailers", () => stream.sendTrailers(lower(trailers)));
   stream.end("x");
   assert.equal((await settle(stream)).headers[":status"], 200);
@@ -69,6 +69,7 @@ before(async () => {
     return (await testEdge(suite, settings(http.url, issuer, more))).port;
   };
   const [port, direct] = [await open("http2-proxy"), await open("direct")];
+  const session = http2Client(suite, port);
   const post = (fields: readonly Field[], trailers: readonly Field[]): string =>
     `POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n${lines([bearer, ...fields])}\r\n0\r\n${lines(trailers)}\r\n`;
   const head = (fields: readonly Field[]): Record<string, string> => ({
@@ -80,15 +81,16 @@ before(async () => {
   carriers = {
     "HTTP/1.1 by http2-proxy": (t, fields, trailers) => talk(t, port, post(fields, trailers)),
     "HTTP/1.1 straight": (t, fields, trailers) => talk(t, direct, post(fields, trailers)),
-    "HTTP/2": (t, fields, trailers) => overHttp2(t, port, head(fields), trailers),
-    gRPC: (t, fields, trailers) =>
-      overHttp2(t, port, { ...head(fields), "content-type": "application/grpc" }, trailers),
+    "HTTP/2": (_t, fields, trailers) => overHttp2(session, head(fields), trailers),
+    gRPC: (_t, fields, trailers) =>
+      overHttp2(session, { ...head(fields), "content-type": "application/grpc" }, trailers),
   };
   webSockets = {
     "a WebSocket": (t, fields) => talk(t, port, `${HANDSHAKE}${lines([bearer, ...fields])}\r\n`),
-    async "a WebSocket over HTTP/2"(t, fields) {
-      const { reply } = await extendedConnect(http2Client(t, port), { ...head(fields), ...CONNECT });
+    async "a WebSocket over HTTP/2"(_t, fields) {
+      const { stream, reply } = await extendedConnect(session, { ...head(fields), ...CONNECT });
       assert.equal(reply[":status"], 200);
+      stream.close();
     },
   };
 });

@@ -53,24 +53,23 @@ before(async () => {
   };
   port = await open("http2-proxy");
   const direct = await open("direct");
+  const session = http2Client(suite, port);
+  await once(session, "remoteSettings");
   carriers = {
     "HTTP/1.1 by http2-proxy": (t, path) => overHttp1(t, port, get(path)),
     "HTTP/1.1 straight": (t, path) => overHttp1(t, direct, get(path)),
     "HTTP/1.0": (t, path) => overHttp1(t, direct, `GET ${path} HTTP/1.0\r\n\r\n`),
     "an absolute URL": (t, path) => overHttp1(t, direct, get(`http://a${path}`)),
-    "HTTP/2": async (t, path) =>
-      Number((await h2(http2Client(t, port), { ":path": path })).headers[":status"] ?? 400),
-    async gRPC(t, path) {
+    "HTTP/2": async (_t, path) => Number((await h2(session, { ":path": path })).headers[":status"] ?? 400),
+    async gRPC(_t, path) {
       const head = { ":method": "POST", ":path": path, "content-type": "application/grpc" };
-      const status = (await h2(http2Client(t, port), head, "")).headers["grpc-status"];
+      const status = (await h2(session, head, "")).headers["grpc-status"];
       return { "0": 200, "16": 401 }[String(status)] ?? 400;
     },
   };
   webSockets = {
     "a WebSocket": (t, path) => overHttp1(t, port, `${HANDSHAKE.replace("/ws", path)}\r\n`),
-    async "a WebSocket over HTTP/2"(t, path) {
-      const session = http2Client(t, port);
-      await once(session, "remoteSettings");
+    async "a WebSocket over HTTP/2"(_t, path) {
       return Number((await h2(session, { ...CONNECT, ":path": path }, "")).headers[":status"] ?? 400);
     },
   };
