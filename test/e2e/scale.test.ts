@@ -5,8 +5,10 @@ import { once } from "node:events";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
-import { h2, http2Client, settle } from "../support/clients.ts";
+import { RawClient, h2, http2Client, settle } from "../support/clients.ts";
+import { testEdge } from "../support/edge.ts";
 import { family, freePort } from "../support/family.ts";
+import { SMUGGLED } from "../support/hostile.ts";
 import { Program, ROOT, which } from "../support/processes.ts";
 import type { Started } from "../support/start.ts";
 import { start } from "../support/start.ts";
@@ -20,6 +22,8 @@ const FILES = `${ROOT}test/support/python/`;
 /** What the HTTP worker says of a request. */
 interface Said {
   readonly pid: number;
+  /** How many the process has had, this one included. */
+  readonly requests: number;
   readonly path: string;
   readonly forwarded: string;
   readonly bytes: number;
@@ -162,5 +166,20 @@ test(
 
     assert.equal(await program.stop(), 0);
     assert.deepEqual(family(mark), []);
+  },
+);
+
+test(
+  "a worker that reads no body behind a GET sees no request in it: Python's http.server, with HTTP/1.1",
+  needs,
+  async (t) => {
+    const { url } = await another(t);
+    const { port } = await testEdge(t, { HTTP_UPSTREAMS: url });
+    const { requests } = await ask(port);
+    const client = new RawClient(t, port);
+    client.send(`GET / HTTP/1.1\r\nHost: a\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`);
+    await client.until(/"requests"/);
+    await h2(http2Client(t, port), { ":method": "GET", ":path": "/" }, SMUGGLED);
+    assert.equal((await ask(port)).requests, requests + 3);
   },
 );

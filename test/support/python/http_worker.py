@@ -1,4 +1,4 @@
-"""An HTTP worker of the standard library alone: says which process it is, what it was asked, and what it was sent."""
+"""An HTTP worker of the standard library alone: says which process it is, how many requests it has had, and what it was sent."""
 import json
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +9,9 @@ class Handler(BaseHTTPRequestHandler):
     # Head and body are two writes; the second must not wait for the first to be acknowledged.
     disable_nagle_algorithm = True
 
+    requests = 0
+
+    # Like many a handler it reads no body behind a GET.
     def do_GET(self):
         self.answer(b"")
 
@@ -16,8 +19,10 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(self.rfile.read(int(self.headers["content-length"])))
 
     def answer(self, sent):
+        Handler.requests += 1
         said = {
             "pid": os.getpid(),
+            "requests": Handler.requests,
             "path": self.path,
             "forwarded": self.headers["forwarded"],
             "bytes": len(sent),
