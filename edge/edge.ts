@@ -169,7 +169,7 @@ export function createEdge(config: Config, log: Log): Edge {
   const drain = async (): Promise<void> => {
     lifecycle.phase = "draining";
     log.info({ running: lifecycle.running }, "draining");
-    const closed = server.drain();
+    const closed = server.drain().then(() => tunnels.emptied());
     tunnels.close(GOING_AWAY, config.drainSeconds * 1000 * SPREAD);
     if (!(await within(config.drainSeconds * 1000, closed))) {
       log.warn({ running: lifecycle.running }, "drain time is over");

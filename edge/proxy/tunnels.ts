@@ -27,6 +27,7 @@ export class Tunnels {
   /** What those are told that open now, although they should not: by upstream, and for all. */
   readonly #left = new WeakMap<object, Goodbye>();
   #closed: Goodbye | undefined;
+  #emptied = (): void => {};
   readonly #clock: NodeJS.Timeout | undefined;
   #steps: NodeJS.Timeout | undefined;
 
@@ -41,6 +42,18 @@ export class Tunnels {
 
   delete(tunnel: Tunnel): void {
     this.#all.delete(tunnel);
+    if (this.#all.size === 0) this.#emptied();
+  }
+
+  /**
+   * Resolves when none is left. That may be after the last client's connection has closed: what it had sent is still on its way
+   * to a worker that reads slowly.
+   */
+  emptied(): Promise<void> {
+    if (this.#all.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#emptied = resolve;
+    });
   }
 
   /** The worker has accepted it. Its handshake may have begun before its upstream was left, and end after it. */
