@@ -79,6 +79,7 @@ export const SETTINGS = {
   continuations:   given("LIMIT_CONTINUATIONS", integer(1, 1000), "64", "CONTINUATION frames of one HTTP/2 header block."),
   stallMs:         given("LIMIT_STALL_MS", integer(100, HOUR_MS), "60000", "Milliseconds in which a client has to take a kilobyte of what waits for it."),
   quietMs:         given("LIMIT_QUIET_MS", integer(100, HOUR_MS), "60000", "Milliseconds after which a silent HTTP/2 client with open streams is asked whether it is there; it has `LIMIT_HEAD_MS` to answer."),
+  connections:     optional("LIMIT_CONNECTIONS", integer(1, 1_000_000), "Client connections that each edge process has at most; what is beyond is closed at once. Without it: half of the files it may have open (`ulimit -n`), less 32."),
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   maxActive:       given("LIMIT_UPSTREAM_ACTIVE", integer(1, 1_000_000), "10000", "Exchanges that one worker may have at a time, WebSockets and what waits for it included. When all have as many: 503 with `retry-after`, gRPC status 8 (RESOURCE_EXHAUSTED), at once."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),

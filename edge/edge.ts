@@ -12,6 +12,7 @@ import { EXCEEDED } from "./limits.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
+import { isBeyond, mostOpenFiles } from "./open-files.ts";
 import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { createForwardHttp } from "./proxy/http.ts";
@@ -67,6 +68,8 @@ export interface OpenEdge {
 const LAST_WORDS_MS = 200;
 /** The part of the drain time over which WebSockets are told to leave; the rest is theirs to do so. */
 const SPREAD = 0.5;
+/** Milliseconds between two lines of the log that say that there are too many connections. */
+const FULL_MS = 10_000;
 /** RFC 6455, section 7.4.1; 1012, Service Restart, is IANA's. */
 const GOING_AWAY: Goodbye = { code: 1001, reason: "the server is shutting down" };
 const SERVICE_RESTART: Goodbye = { code: 1012, reason: "the worker is being replaced" };
@@ -139,9 +142,12 @@ export function createEdge(config: Config, log: Log): Edge {
     log,
   };
   const metrics = new Metrics();
+  const full = seldom(FULL_MS, () => log.warn({ limit: "connections" }, EXCEEDED.connections));
+  warnOfFewFiles(config, log);
   const exceeded = (limit: LimitName): void => {
     metrics.countExceeded(limit);
     log.debug({ limit }, EXCEEDED[limit]);
+    if (limit === "connections") full();
   };
   const server = createEdgeServer(config, (exchange) => handle(exchange, deps), exceeded);
   const upstreams = (): UpstreamsView => ({
@@ -195,6 +201,24 @@ export function createEdge(config: Config, log: Log): Edge {
     drain,
     destroy,
   };
+}
+
+/** Does something at most once in `ms` milliseconds. */
+function seldom(ms: number, act: () => void): () => void {
+  let next = 0;
+  return () => {
+    const now = performance.now();
+    if (now < next) return;
+    next = now + ms;
+    act();
+  };
+}
+
+/** A limit that the system's own comes before protects from nothing. */
+function warnOfFewFiles({ connections }: Config, log: Log): void {
+  const files = mostOpenFiles();
+  if (connections === undefined || !isBeyond(files, connections)) return;
+  log.warn({ connections, files }, "LIMIT_CONNECTIONS is more than the open files allow (ulimit -n)");
 }
 
 function makePool<C extends { close(): void }>(

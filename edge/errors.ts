@@ -46,6 +46,7 @@ export const FAILURES = {
   keys_unavailable:    row("edge",     503,  14, "CANCEL",          1013, "tokens cannot be verified at the moment"),
   draining:            row("edge",     503,  14, "CANCEL",          1001, "the server is shutting down"),
   overloaded:          row("edge",     503,   8, "CANCEL",          1013, "every worker has as much to do as it may have"),
+  out_of_files:        row("edge",     503,   8, "CANCEL",          1013, "there is no room for another connection to a worker"),
   internal:            row("edge",     500,  13, "INTERNAL_ERROR",  1011, "internal error"),
   no_upstream:         row("upstream", 503,  14, "CANCEL",          1013, "no worker is available"),
   upstream_refused:    row("upstream", 503,  14, "CANCEL",          1013, "the worker cannot be reached", true),
@@ -83,8 +84,12 @@ const UNREACHABLE = new Set([
   "EAI_AGAIN",
 ]);
 
+/** Node's codes for a process, or a system, that has as many files open as it may. */
+const OUT_OF_FILES = new Set(["EMFILE", "ENFILE"]);
+
 /** Turns what a connection to a worker broke off with, before it was there, into one of our rows. */
 export function fromConnecting(thrown: unknown): EdgeError {
+  if (OUT_OF_FILES.has(nodeCode(thrown))) return new EdgeError("out_of_files", undefined, thrown);
   if (UNREACHABLE.has(nodeCode(thrown))) return new EdgeError("upstream_refused", undefined, thrown);
   return fromUpstream(thrown);
 }

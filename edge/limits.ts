@@ -32,6 +32,7 @@ export const EXCEEDED = {
   head_time: "SETTINGS or the rest of a head did not come in time",
   head_bytes: "a request head that is too large",
   streams: "too many concurrent streams",
+  connections: "as many client connections as there may be: closed at once (LIMIT_CONNECTIONS)",
 } as const;
 
 export type LimitName = keyof typeof EXCEEDED;

@@ -6,6 +6,7 @@ import { createHttp1 } from "./http1/server.ts";
 import type { LimitName } from "./limits.ts";
 import { createHttp2 } from "./http2/server.ts";
 import { listen } from "./listen.ts";
+import { connectionsFor, mostOpenFiles } from "./open-files.ts";
 import { sniff } from "./sniff.ts";
 import type { SocketEnd } from "./socket-end.ts";
 import { adopt } from "./socket-end.ts";
@@ -16,7 +17,7 @@ const NOTHING = Buffer.alloc(0);
 export interface EdgeServer {
   /** Resolves with the port once listening; rejects when it cannot. */
   listen(port: number): Promise<number>;
-  /** Takes a connection that was accepted elsewhere, before anything was read from it. */
+  /** Takes a connection that was accepted elsewhere, before anything was read from it; closes it when there are too many. */
   accept(end: SocketEnd): void;
   /** Takes no new connection; running exchanges go on. Resolves when the last connection is closed. */
   drain(): Promise<void>;
@@ -33,10 +34,20 @@ export function createEdgeServer(
   const http1 = createHttp1(config, handle, exceeded);
   const http2 = createHttp2(config, handle, exceeded);
   const undecided = new Set<Socket>();
+  const most = config.connections ?? connectionsFor(mostOpenFiles());
+  let open = 0;
   const accept = (end: SocketEnd): void => {
     const { socket } = end;
+    if (open >= most) {
+      exceeded("connections");
+      return void socket.destroy();
+    }
+    open++;
     undecided.add(socket);
-    socket.once("close", () => undecided.delete(socket));
+    socket.once("close", () => {
+      open--;
+      undecided.delete(socket);
+    });
     const decided = (protocol: "http1" | "http2", first: Buffer): void => {
       undecided.delete(socket);
       (protocol === "http2" ? http2 : http1).accept(end, first);

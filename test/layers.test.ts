@@ -15,6 +15,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["high-water.ts", 0],
   ["progress.ts", 0],
   ["recall.ts", 0],
+  ["open-files.ts", 0],
   ["socket-end.ts", 0],
   ["peer.ts", 1],
   ["headers.ts", 1],

@@ -38,7 +38,8 @@ export class Member {
   readonly #child: ChildProcess;
   readonly #onWay = new Map<number, Socket>();
   readonly #asked = new Map<number, (report: Report | undefined) => void>();
-  #connections = 0;
+  /** Open connections that it has taken. */
+  #taken = 0;
   #ids = 0;
 
   /** Starts the child, in front of `upstreams`; `again` when it takes the place of another. */
@@ -65,13 +66,12 @@ export class Member {
 
   /** Open connections, those on their way included. */
   get connections(): number {
-    return this.#connections;
+    return this.#taken + this.#onWay.size;
   }
 
   /** Passes a connection on. It comes back by untaken() when the child dies before it took it. */
   give(socket: Socket): void {
     const id = ++this.#ids;
-    this.#connections++;
     this.#onWay.set(id, socket);
     // Closes this process's copy alone: a child that takes it after all still has its own.
     socket.setTimeout(TAKE_MS, () => this.#letGo(id));
@@ -121,7 +121,7 @@ export class Member {
         this.wasReady = true;
         return ready();
       case "connections":
-        this.#connections -= message.closed;
+        this.#taken += message.taken.length - message.closed;
         for (const id of message.taken) this.#letGo(id);
         return;
       case "report":

@@ -42,6 +42,8 @@ const node: [thrown: unknown, connecting: FailureCode, established?: FailureCode
   [{ code: "ENOENT" }, "upstream_refused", "upstream_reset"],
   [{ code: "EHOSTUNREACH" }, "upstream_refused", "upstream_reset"],
   [{ code: "ENETUNREACH" }, "upstream_refused", "upstream_reset"],
+  [{ code: "EMFILE" }, "out_of_files", "upstream_reset"],
+  [{ code: "ENFILE" }, "out_of_files", "upstream_reset"],
   [{ code: "ECONNRESET" }, "upstream_reset"],
   [{ code: "HPE_INVALID_CONSTANT" }, "upstream_garbage"],
   [new Error("no code"), "upstream_reset"],
