@@ -188,8 +188,11 @@ export class Tunnel {
     if (mayGoOn(before, this.#unsent)) this.#worker?.resume();
   }
 
+  /** Without a Close frame of its own, it has died rather than left: a killed program's connections end in just this way. */
   #onWorkerEnd(): void {
     this.#workerEnded = true;
+    const { row, message } = new EdgeError("upstream_reset");
+    if (!this.#clientEnded && !this.#frames.closing) this.close(row.close, message);
     this.#exchange.end(NOTHING);
     this.#onEnd();
   }

@@ -129,6 +129,17 @@ test("a worker that resets its connection: the client gets close code 1014", asy
   await logged((line) => line["outcome"] === "upstream_reset");
 });
 
+test("a worker whose connection ends without a Close frame, as when it is killed: the client gets close code 1014", async (t) => {
+  const { url, server } = await wsWorker(t);
+  const { port } = await testEdge(t, { WS_UPSTREAMS: url });
+  const socket = openWebSocket(t, port);
+  await once(server, "connection");
+  await once(socket, "open");
+  const over = closedWith(socket);
+  for (const worker of server.clients) (worker as unknown as { _socket: Socket })._socket.destroy();
+  assert.deepEqual(await over, [1014, "the worker broke off"]);
+});
+
 test("a worker that resets in the middle of a frame: the tunnel is cut, no frame is put into another", async (t) => {
   const worker = await rawTunnel(t, (socket) => {
     socket.write(Buffer.from([0x82, 100, 1, 2, 3]), () => setImmediate(() => socket.resetAndDestroy()));
