@@ -8,11 +8,20 @@ import { SettingError } from "./parse.ts";
 import type { Swap } from "./upstream/swap.ts";
 import { UnreachableError } from "./upstream/swap.ts";
 
-/** What the admin port shows of one endpoint; `active` counts the exchanges it carries. */
+/** What the admin port shows of one endpoint. */
 export interface EndpointView {
   readonly address: string;
+  /** True while it gets new requests. */
   readonly healthy: boolean;
+  /** Exchanges that it carries. */
   readonly active: number;
+  /** Checks that passed and failed, and ejections, since it was added. */
+  readonly checks: { readonly passed: number; readonly failed: number };
+  readonly ejections: number;
+  /** Why it gets no new requests. */
+  readonly why?: string | undefined;
+  /** When an ejection ends, by RFC 3339. */
+  readonly ejectedUntil?: string | undefined;
 }
 
 /** The endpoints of each protocol. */

@@ -1,12 +1,13 @@
 import { EdgeError, toEdgeError } from "./errors.ts";
 import type { Caller, Exchange, HeaderList } from "./exchange.ts";
 import { toWorker } from "./headers.ts";
-import type { Log } from "./log.ts";
 import { mayOpen } from "./origin.ts";
 import type { Forward } from "./proxy/forward.ts";
 import type { RepeatableBody } from "./proxy/repeatable-body.ts";
-import { untilReachable } from "./upstream/health.ts";
-import type { Endpoint, Lease, Pool } from "./upstream/pool.ts";
+import type { Endpoint } from "./upstream/endpoint.ts";
+import type { HealthWatch } from "./upstream/health-watch.ts";
+import type { Lease, Pool } from "./upstream/pool.ts";
+import type { RetryBudget } from "./upstream/retries.ts";
 
 /** An exchange that is to get to a worker. */
 export interface Passenger {
@@ -21,19 +22,24 @@ export interface Passenger {
 /** Gets one protocol's exchanges to one of its workers. */
 export type Carry = (passenger: Passenger) => void;
 
-export interface CarryOptions {
+export interface CarryOptions<C> {
   readonly trustedHops: number;
-  readonly connectMs: number;
-  readonly log: Log;
-  /** Ends the waiting for workers that are away. */
-  readonly stopping: AbortSignal;
+  /** Who is told how workers do. */
+  readonly health: HealthWatch<C>;
+  readonly retries: RetryBudget;
 }
+
+/**
+ * A deadline that left a worker less than this, in milliseconds, says nothing about the worker: clients choose theirs. Less than
+ * a second, since timers may be a little early.
+ */
+const FAIR_MS = 900;
 
 /** Leases a worker and forwards to it. */
 export function createCarry<C>(
   pool: Pool<C>,
   forward: (forward: Forward<C>) => void,
-  options: CarryOptions,
+  options: CarryOptions<C>,
 ): Carry {
   return (passenger) => new Carriage(passenger, pool, forward, options).next();
 }
@@ -49,7 +55,7 @@ export function fromOrigins(allowed: readonly string[], carry: Carry): Carry {
 /**
  * One exchange's way to one worker, or to several: one that cannot be reached has seen nothing of the request, so the next is
  * tried, and that one is left out until it accepts connections again. One that refused the request, or was about to leave, has
- * not processed it: the next is tried as well, and the same one if there is no other, once.
+ * not processed it: the next is tried as well, and the same one if there is no other, once. All that within the retry budget.
  */
 class Carriage<C> implements Forward<C> {
   readonly exchange: Exchange;
@@ -60,7 +66,7 @@ class Carriage<C> implements Forward<C> {
   readonly #passenger: Passenger;
   readonly #pool: Pool<C>;
   readonly #forward: (forward: Forward<C>) => void;
-  readonly #options: CarryOptions;
+  readonly #options: CarryOptions<C>;
   #lease: Lease<C> | undefined;
   #tried: Set<Endpoint<C>> | undefined;
   #last: EdgeError | undefined;
@@ -70,11 +76,12 @@ class Carriage<C> implements Forward<C> {
     passenger: Passenger,
     pool: Pool<C>,
     forward: (forward: Forward<C>) => void,
-    options: CarryOptions,
+    options: CarryOptions<C>,
   ) {
     this.exchange = passenger.exchange;
     this.started = passenger.started;
     this.headers = workerHeaders(passenger, options.trustedHops);
+    options.retries.count(passenger.started);
     this.#passenger = passenger;
     this.#pool = pool;
     this.#forward = forward;
@@ -88,6 +95,7 @@ class Carriage<C> implements Forward<C> {
 
   next(): void {
     this.#lease = this.#pool.lease(this.#tried) ?? this.#secondChance();
+    if (this.#last !== undefined) this.#payForRetry();
     if (this.#lease === undefined)
       return this.#passenger.settled(
         this.#last ?? new EdgeError(this.#pool.isBusy ? "overloaded" : "no_upstream"),
@@ -106,12 +114,38 @@ class Carriage<C> implements Forward<C> {
     this.#lease = undefined;
     lease.release();
     const { endpoint } = lease;
-    if (error === undefined || !error.row.retry)
-      return this.#passenger.settled(error, error === undefined ? endpoint.address.name : undefined);
+    if (error !== undefined) return this.#failed(error, endpoint);
+    if (endpoint.isMarked) endpoint.succeeded(performance.now());
+    this.#passenger.settled(undefined, endpoint.address.name);
+  }
+
+  opened(): void {
+    const endpoint = this.#lease?.endpoint;
+    if (endpoint?.isMarked === true) endpoint.succeeded(performance.now());
+  }
+
+  #failed(error: EdgeError, endpoint: Endpoint<C>): void {
+    const { health } = this.#options;
+    if (error.code === "upstream_refused") health.refused(endpoint);
+    else if (this.#isWorkersFault(error)) health.failed(endpoint, error);
+    if (!error.row.retry) return this.#passenger.settled(error, undefined);
     this.#last = error;
     (this.#tried ??= new Set()).add(endpoint);
-    if (error.code === "upstream_refused") void leaveOut(endpoint, this.#options);
     this.next();
+  }
+
+  /** Whether a failure speaks against the worker. How a WebSocket ends does not: it may have lasted, or its client vanished. */
+  #isWorkersFault({ code, row }: EdgeError): boolean {
+    const { status, head } = this.exchange;
+    if (row.side !== "upstream" || (head.protocol === "websocket" && status !== undefined)) return false;
+    return code !== "deadline" || (status === undefined && performance.now() - this.started >= FAIR_MS);
+  }
+
+  /** What may not be sent again after all has failed. */
+  #payForRetry(): void {
+    if (this.#lease === undefined || this.#options.retries.take(performance.now())) return;
+    this.#lease.release();
+    this.#lease = undefined;
   }
 
   #secondChance(): Lease<C> | undefined {
@@ -132,21 +166,4 @@ function workerHeaders({ exchange, caller }: Passenger, trustedHops: number): He
     memo.toWorkerText = undefined;
   }
   return headers;
-}
-
-async function leaveOut(
-  endpoint: Endpoint<unknown>,
-  { connectMs, log, stopping }: CarryOptions,
-): Promise<void> {
-  if (!endpoint.healthy) return;
-  endpoint.healthy = false;
-  log.warn({ worker: endpoint.address.name }, "worker unreachable");
-  try {
-    await untilReachable(endpoint.address, connectMs, AbortSignal.any([stopping, endpoint.removed.signal]));
-  } catch {
-    // The edge is stopping, or was given other workers; nobody will ask for this one again.
-    return;
-  }
-  endpoint.healthy = true;
-  log.info({ worker: endpoint.address.name }, "worker reachable again");
 }

@@ -1,3 +1,4 @@
+import { healthCheck } from "./health-check.ts";
 import type { Address, Parse } from "./parse.ts";
 import {
   SettingError,
@@ -83,6 +84,18 @@ export const SETTINGS = {
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   maxActive:       given("LIMIT_UPSTREAM_ACTIVE", integer(1, 1_000_000), "10000", "Exchanges that one worker may have at a time, WebSockets and what waits for it included. When all have as many: 503 with `retry-after`, gRPC status 8 (RESOURCE_EXHAUSTED), at once."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),
+  httpHealthCheck: given("HTTP_HEALTH_CHECK", healthCheck("off", "tcp", "http"), "tcp", "How it is found out whether an HTTP worker is well: `off`, `tcp` (it accepts a connection) or `http:/path` (it answers a GET with a 2xx)."),
+  grpcHealthCheck: given("GRPC_HEALTH_CHECK", healthCheck("off", "tcp", "grpc"), "tcp", "The same for gRPC workers: `off`, `tcp`, `grpc` or `grpc:service` (grpc.health.v1 says SERVING, or is not implemented)."),
+  wsHealthCheck:   given("WS_HEALTH_CHECK", healthCheck("off", "tcp", "http", "websocket"), "tcp", "The same for WebSocket workers: `off`, `tcp`, `http:/path` or `websocket:/path` (it accepts a WebSocket)."),
+  healthIntervalMs: given("HEALTH_INTERVAL_MS", integer(100, HOUR_MS), "10000", "Milliseconds between two checks of a worker, a fifth more or less; each edge process checks."),
+  healthTimeoutMs: given("HEALTH_TIMEOUT_MS", integer(10, 60_000), "2000", "Milliseconds that a check may take."),
+  healthFailures:  given("HEALTH_FAILURES", integer(1, 100), "3", "Checks in a row that fail before a worker gets no new requests. A refused connection counts at once."),
+  healthSuccesses: given("HEALTH_SUCCESSES", integer(1, 100), "2", "Checks in a row that pass before it gets them again."),
+  ejectFailures:   given("EJECT_FAILURES", integer(0, 1000), "5", "Exchanges in a row that a worker breaks off, garbles or lets time out before it is left out for a while; 0 is never. The last one is never left out."),
+  ejectMs:         given("EJECT_MS", integer(10, HOUR_MS), "10000", "Milliseconds that it is left out the first time, doubled each further time."),
+  ejectMaxMs:      given("EJECT_MAX_MS", integer(10, HOUR_MS), "300000", "Milliseconds that it is left out at most."),
+  retryPercent:    given("RETRY_PERCENT", integer(0, 100), "20", "Requests that may be sent again, of a hundred that one protocol had in the last 10 s; only what a worker has not processed, or may safely get twice, ever is."),
+  retryPerSecond:  given("RETRY_PER_SECOND", integer(0, 1_000_000), "10", "Requests a second that may be sent again beside these."),
   handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
   tunnelSeconds:   given("LIMIT_TUNNEL_SECONDS", integer(0, 86_400), "0", "Seconds a WebSocket may last before it is closed with 1001; 0 is for ever. A little below the request time limit of the platform (Cloud Run cuts after 300 to 3600), so that clients see a clean end."),
   lingerMs:        given("LIMIT_LINGER_MS", integer(0, 60_000), "2000", "Milliseconds an HTTP/1.1 client may go on sending a body whose reply is complete."),
@@ -133,7 +146,7 @@ export function readConfig(env: Environment): Config {
   }
   const parsed = values as unknown as Values;
   mistakes.push(...upstreamMistakes(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
-  mistakes.push(...originMistakes(parsed));
+  mistakes.push(...originMistakes(parsed), ...ejectMistakes(parsed));
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     ...parsed,
@@ -189,6 +202,12 @@ function originMistakes({ webSocketOrigins }: Values): string[] {
 function portMistakes(values: Values): string[] {
   if (values.adminPort === undefined || values.adminPort === 0 || values.adminPort !== values.port) return [];
   return ["ADMIN_PORT must differ from PORT."];
+}
+
+function ejectMistakes({ ejectMs, ejectMaxMs }: Values): string[] {
+  // What could not be read has been complained of.
+  if (ejectMs === undefined || ejectMaxMs === undefined || ejectMs <= ejectMaxMs) return [];
+  return ["EJECT_MAX_MS must not be less than EJECT_MS."];
 }
 
 function upstreamMistakes(values: Values): string[] {

@@ -1,10 +1,10 @@
 import { createAuthenticate } from "./auth/authenticate.ts";
-import type { CountsView, EndpointView, UpstreamsView } from "./admin.ts";
+import type { CountsView, UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
-import type { CarryOptions } from "./carry.ts";
 import { createCarry, fromOrigins } from "./carry.ts";
 import type { Config } from "./config.ts";
 import { EdgeError } from "./errors.ts";
+import { viewOf } from "./endpoint-view.ts";
 import type { HandleDeps } from "./handle.ts";
 import { handle } from "./handle.ts";
 import type { LimitName } from "./limits.ts";
@@ -21,10 +21,15 @@ import { Tunnels } from "./proxy/tunnels.ts";
 import { createForwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import type { SocketEnd } from "./socket-end.ts";
+import type { Endpoint } from "./upstream/endpoint.ts";
+import { askGrpc } from "./upstream/health-grpc.ts";
+import { askHttp1 } from "./upstream/health-http1.ts";
+import type { HealthOptions } from "./upstream/health-watch.ts";
+import { HealthWatch } from "./upstream/health-watch.ts";
 import { untilReachable } from "./upstream/health.ts";
 import { Http1Upstream } from "./upstream/http1/upstream.ts";
-import type { Endpoint } from "./upstream/pool.ts";
 import { Pool } from "./upstream/pool.ts";
+import { RetryBudget } from "./upstream/retries.ts";
 import type { Swap, Upstreams } from "./upstream/swap.ts";
 import { createSwap } from "./upstream/swap.ts";
 import { Http2Upstream } from "./upstream/session.ts";
@@ -117,25 +122,47 @@ export function createEdge(config: Config, log: Log): Edge {
   const lifecycle = new Lifecycle();
   const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
-  const { connectMs, handshakeMs } = config;
-  const http = makePool(config, config.httpUpstreams, (address) => new Http1Upstream(address, config));
-  const grpc = makePool(config, config.grpcUpstreams, (address) => new Http2Upstream(address, config));
-  const ws = makePool(config, config.wsUpstreams, (address) => new Http1Upstream(address, config));
+  const { connectMs, handshakeMs, trustedHops } = config;
+  const retries = {
+    http: new RetryBudget(config),
+    grpc: new RetryBudget(config),
+    ws: new RetryBudget(config),
+  };
+  const openHttp = (address: Address) => new Http1Upstream(address, { ...config, retries: retries.http });
+  const openGrpc = (address: Address) => new Http2Upstream(address, config);
+  const openWs = (address: Address) => new Http1Upstream(address, { ...config, retries: retries.ws });
+  const http = makePool(config, config.httpUpstreams, openHttp);
+  const grpc = makePool(config, config.grpcUpstreams, openGrpc);
+  const ws = makePool(config, config.wsUpstreams, openWs);
 
-  const options: CarryOptions = {
-    trustedHops: config.trustedHops,
-    connectMs,
+  const { httpHealthCheck, grpcHealthCheck, wsHealthCheck } = config;
+  const healthOptions: HealthOptions = {
+    ...config,
     log,
+    isOpen: () => lifecycle.phase !== "starting",
     stopping: stopping.signal,
+  };
+  const health = {
+    http: new HealthWatch(http, askHttp1(httpHealthCheck, connectMs, openHttp), healthOptions),
+    grpc: new HealthWatch(grpc, askGrpc(grpcHealthCheck, connectMs, openGrpc), healthOptions),
+    ws: new HealthWatch(ws, askHttp1(wsHealthCheck, connectMs, openWs), healthOptions),
   };
   const deps: HandleDeps = {
     authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
     carry: {
-      http: createCarry(http, createForwardHttp(config.http1Carrier), options),
-      grpc: createCarry(grpc, forwardGrpc, options),
+      http: createCarry(http, createForwardHttp(config.http1Carrier), {
+        trustedHops,
+        health: health.http,
+        retries: retries.http,
+      }),
+      grpc: createCarry(grpc, forwardGrpc, { trustedHops, health: health.grpc, retries: retries.grpc }),
       websocket: fromOrigins(
         config.webSocketOrigins,
-        createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), options),
+        createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), {
+          trustedHops,
+          health: health.ws,
+          retries: retries.ws,
+        }),
       ),
     },
     lifecycle,
@@ -151,14 +178,15 @@ export function createEdge(config: Config, log: Log): Edge {
   };
   const server = createEdgeServer(config, (exchange) => handle(exchange, deps), exceeded);
   const upstreams = (): UpstreamsView => ({
-    http: http.endpoints.map(view),
-    grpc: grpc.endpoints.map(view),
-    ws: ws.endpoints.map(view),
+    http: http.endpoints.map(viewOf),
+    grpc: grpc.endpoints.map(viewOf),
+    ws: ws.endpoints.map(viewOf),
   });
   const swap = (wanted: Upstreams): void => {
     http.swap(wanted.http);
     grpc.swap(wanted.grpc);
     const left = ws.swap(wanted.ws).filter(({ active }) => active > 0);
+    for (const watch of Object.values(health)) watch.begin();
     const leave = (): void => {
       for (const { connection } of left) tunnels.leave(connection, SERVICE_RESTART);
     };
@@ -229,10 +257,6 @@ function makePool<C extends { close(): void }>(
   const pool = new Pool<C>(maxActive, open, (connection) => connection.close());
   pool.swap(addresses);
   return pool;
-}
-
-function view({ address, healthy, active }: Endpoint<unknown>): EndpointView {
-  return { address: address.name, healthy, active };
 }
 
 /** The port opens when every worker answers: Cloud Run takes an open port for a container that is ready. */

@@ -12,6 +12,8 @@ export interface Forward<C> {
   readonly started: number;
   /** What an earlier attempt has kept of the request's body. */
   body: RepeatableBody | undefined;
+  /** The worker has accepted a WebSocket: whatever ends that is not held against the worker. */
+  opened(): void;
   /** Called once, when the worker has done its part, or with why it could not. Another worker may then be tried. */
   done(error: EdgeError | undefined): void;
 }

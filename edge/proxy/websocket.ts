@@ -61,6 +61,7 @@ async function forwardCarried(forward: Forward<Http1Upstream>, options: WebSocke
       upgraded(headers, worker, rest) {
         checkAnswer(headers, key, offered);
         exchange.accept(acceptHeaders(headers));
+        forward.opened();
         tunnel.opened(worker, rest);
         options.tunnels.opened(tunnel);
       },

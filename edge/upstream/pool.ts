@@ -1,16 +1,5 @@
 import type { Address } from "../parse.ts";
-
-/** One worker, and what is open towards it. */
-export interface Endpoint<C> {
-  readonly address: Address;
-  readonly connection: C;
-  /** False from a refused connection until the worker answers again. */
-  healthy: boolean;
-  /** Exchanges under way. */
-  active: number;
-  /** Over once the endpoint was taken out: it finishes what it carries. */
-  readonly removed: AbortController;
-}
+import { Endpoint } from "./endpoint.ts";
 
 /** An endpoint for one exchange, and its release. */
 export interface Lease<C> {
@@ -41,7 +30,9 @@ export class Pool<C> {
   /** Replaces the endpoint list. Removed endpoints, which are answered, finish what they carry, then close. */
   swap(addresses: readonly Address[]): Endpoint<C>[] {
     const known = new Map(this.#endpoints.map((endpoint) => [endpoint.address.name, endpoint]));
-    this.#endpoints = addresses.map((address) => known.get(address.name) ?? this.#newEndpoint(address));
+    this.#endpoints = addresses.map(
+      (address) => known.get(address.name) ?? new Endpoint(address, this.#open(address)),
+    );
     const live = new Set(this.#endpoints);
     const removed = [...known.values()].filter((endpoint) => !live.has(endpoint));
     for (const endpoint of removed) {
@@ -51,27 +42,36 @@ export class Pool<C> {
     return removed;
   }
 
-  #newEndpoint(address: Address): Endpoint<C> {
-    const connection = this.#open(address);
-    return { address, connection, healthy: true, active: 0, removed: new AbortController() };
-  }
-
   /** True when an endpoint that could be leased has as much to do as it may have. */
   get isBusy(): boolean {
-    return this.#endpoints.some(({ healthy, active }) => healthy && active >= this.#maxActive);
+    const inNeed = this.#isInNeed;
+    return this.#endpoints.some(
+      ({ isUsable, isReachable, active }) => (inNeed ? isReachable : isUsable) && active >= this.#maxActive,
+    );
+  }
+
+  /** True when `endpoint` is not the last one that is usable. */
+  hasOther(endpoint: Endpoint<C>): boolean {
+    return this.#endpoints.some((other) => other !== endpoint && other.isUsable);
   }
 
   /**
-   * The least loaded healthy endpoint that is not in `tried` and has room; equals take turns. Undefined when there is none.
+   * The least loaded usable endpoint that is not in `tried` and has room; equals take turns. Undefined when there is none. Where
+   * no endpoint is usable, those count that are reachable: a worker that fails now and then is better than none.
    */
   lease(tried?: ReadonlySet<Endpoint<C>>): Lease<C> | undefined {
+    return this.#lease(tried, false) ?? (this.#isInNeed ? this.#lease(tried, true) : undefined);
+  }
+
+  #lease(tried: ReadonlySet<Endpoint<C>> | undefined, inNeed: boolean): Lease<C> | undefined {
     const count = this.#endpoints.length;
     let best: Endpoint<C> | undefined;
     let next = 0;
     for (let i = 0; i < count; i++) {
       const at = (this.#next + i) % count;
       const endpoint = this.#endpoints[at];
-      if (endpoint === undefined || !endpoint.healthy || tried?.has(endpoint) === true) continue;
+      if (endpoint === undefined || !(inNeed ? endpoint.isReachable : endpoint.isUsable)) continue;
+      if (tried?.has(endpoint) === true) continue;
       if (endpoint.active >= (best?.active ?? this.#maxActive)) continue;
       best = endpoint;
       next = at + 1;
@@ -80,6 +80,10 @@ export class Pool<C> {
     this.#next = next;
     best.active++;
     return new PoolLease(best, this.#released);
+  }
+
+  get #isInNeed(): boolean {
+    return !this.#endpoints.some(({ isUsable }) => isUsable);
   }
 
   /** Closes every endpoint, whatever it carries. */

@@ -10,6 +10,7 @@ import { freePort } from "../support/family.ts";
 import { runScript } from "../support/processes.ts";
 import { startStack } from "../support/stack.ts";
 import { httpWorker } from "../support/workers.ts";
+import { UNTROUBLED } from "../support/views.ts";
 
 /** The settings of an edge with one worker for everything. */
 function settings(port: number, worker: number, more: Record<string, string> = {}): Record<string, string> {
@@ -92,7 +93,7 @@ test("the admin port answers on loopback what the edge is doing", async (t) => {
   const [status, upstreams] = await ask("/upstreams");
   assert.deepEqual(
     [status, (upstreams as Record<string, unknown>)["http"]],
-    [200, [{ address: worker, healthy: true, active: 0 }]],
+    [200, [{ address: worker, healthy: true, active: 0, ...UNTROUBLED }]],
   );
   const metrics = await fetch(`http://127.0.0.1:${admin}/metrics`);
   assert.match(await metrics.text(), /^oneport_limit_exceeded_total\{limit="resets"\} 0$/m);

@@ -11,6 +11,7 @@ import type { Put } from "../support/swapping.ts";
 import { message, named, swapUnderLoad, swappable, text } from "../support/swapping.ts";
 import { webSocketWorker } from "../support/websocket-worker.ts";
 import { http2Worker, httpWorker } from "../support/workers.ts";
+import { UNTROUBLED } from "../support/views.ts";
 
 test("new requests go to the new workers, and the answer says what was done", async (t) => {
   const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => named(t, name)));
@@ -20,7 +21,7 @@ test("new requests go to the new workers, and the answer says what was done", as
   assert.deepEqual(new Set([await text(url), await text(url)]), new Set(["b", "c"]));
   assert.deepEqual(await put("http", JSON.stringify([c])), [200, { added: [], removed: [b], kept: [c] }]);
   const shown = await (await fetch(`http://127.0.0.1:${admin}/upstreams/http`)).json();
-  assert.deepEqual(shown, [{ address: c, healthy: true, active: 0 }]);
+  assert.deepEqual(shown, [{ address: c, healthy: true, active: 0, ...UNTROUBLED }]);
 });
 
 test("what runs on a worker that was taken out finishes there", async (t) => {

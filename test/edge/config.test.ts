@@ -93,6 +93,19 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
   ["an upstream over TLS, for now", { HTTP_UPSTREAMS: "https://a.run.app" }, /cannot be an https/],
   ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream/],
   [
+    "a check that is none",
+    { HTTP_HEALTH_CHECK: "get" },
+    /HTTP_HEALTH_CHECK must be off or tcp or http:\/path/,
+  ],
+  ["a check that does not suit HTTP", { HTTP_HEALTH_CHECK: "grpc" }, /HTTP_HEALTH_CHECK must be/],
+  ["a check that does not suit gRPC", { GRPC_HEALTH_CHECK: "http:/ping" }, /GRPC_HEALTH_CHECK must be/],
+  ["a check that does not suit WebSocket", { WS_HEALTH_CHECK: "grpc" }, /WS_HEALTH_CHECK must be/],
+  [
+    "an ejection that is longer than the longest",
+    { EJECT_MS: "2000", EJECT_MAX_MS: "1000" },
+    /EJECT_MAX_MS must not be less than EJECT_MS/,
+  ],
+  [
     "no process",
     { EDGE_PROCESSES: "0" },
     /EDGE_PROCESSES must be auto or a whole number from 1 to 64, not "0"/,
@@ -194,6 +207,13 @@ const accepted: [why: string, env: Record<string, string>, fits: (config: Config
     "several upstreams",
     { HTTP_UPSTREAMS: "http://a:1, unix:/tmp/x,http://[::1]:2" },
     (c) => c.httpUpstreams.map((a) => a.name).join() === "http://a:1,unix:/tmp/x,http://[::1]:2",
+  ],
+  [
+    "a check for each protocol",
+    { HTTP_HEALTH_CHECK: "http:/ping", GRPC_HEALTH_CHECK: "grpc:Echo", WS_HEALTH_CHECK: "websocket:/ws" },
+    (c) =>
+      [c.httpHealthCheck, c.grpcHealthCheck, c.wsHealthCheck].map(({ kind }) => kind).join() ===
+      "http,grpc,websocket",
   ],
   ["a program's own AUTH_ variable", { AUTH_SECRET: "x" }, (c) => c.authMode === "off"],
 ];

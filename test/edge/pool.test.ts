@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Address } from "../../edge/parse.ts";
 import { address } from "../../edge/parse.ts";
+import type { Endpoint } from "../../edge/upstream/endpoint.ts";
 import { Pool } from "../../edge/upstream/pool.ts";
 
 const [A, B, C] = ["http://a:1", "http://b:1", "http://c:1"].map(address("http")) as [
@@ -9,6 +10,8 @@ const [A, B, C] = ["http://a:1", "http://b:1", "http://c:1"].map(address("http")
   Address,
   Address,
 ];
+
+type Ends = Endpoint<string>;
 
 function poolOf(...addresses: Address[]): { pool: Pool<string>; closed: string[] } {
   const closed: string[] = [];
@@ -42,7 +45,7 @@ test("an idle pool takes turns", () => {
 
 test("an unhealthy or tried endpoint is passed over", () => {
   const { pool } = poolOf(A, B);
-  pool.endpoints[0]!.healthy = false;
+  pool.endpoints[0]!.refused();
   const lease = pool.lease()!;
   assert.equal(lease.endpoint.address, B);
   assert.equal(pool.lease(new Set([lease.endpoint])), undefined);
@@ -61,8 +64,37 @@ test("a pool without a healthy endpoint is not busy", () => {
   const { pool } = poolOf(A);
   pool.lease();
   pool.lease();
-  pool.endpoints[0]!.healthy = false;
+  pool.endpoints[0]!.refused();
   assert.deepEqual([pool.lease(), pool.isBusy], [undefined, false]);
+});
+
+test("where no endpoint is usable, those are used that accept connections", () => {
+  const { pool } = poolOf(A, B, C);
+  const [a, b, c] = pool.endpoints as [Ends, Ends, Ends];
+  a.refused();
+  b.eject(0, { ejectFailures: 1, ejectMs: 1, ejectMaxMs: 1 });
+  const leased = pool.lease()!;
+  assert.equal(leased.endpoint, c);
+  // There is one that is usable: those that are not do not stand in for it.
+  assert.equal(pool.lease(new Set([c])), undefined);
+  leased.release();
+  c.checked("it is ill", { healthFailures: 1, healthSuccesses: 1 });
+  const names = new Set([pool.lease()!.endpoint, pool.lease()!.endpoint]);
+  assert.deepEqual(names, new Set([b, c]));
+  assert.equal(pool.isBusy, false);
+  assert.deepEqual(
+    [pool.lease(), pool.lease(), pool.lease()].map((lease) => lease !== undefined),
+    [true, true, false],
+  );
+  assert.equal(pool.isBusy, true);
+});
+
+test("an endpoint has another while one is usable", () => {
+  const { pool } = poolOf(A, B);
+  const [a, b] = pool.endpoints as [Ends, Ends];
+  assert.deepEqual([pool.hasOther(a), pool.hasOther(b)], [true, true]);
+  a.refused();
+  assert.deepEqual([pool.hasOther(a), pool.hasOther(b)], [true, false]);
 });
 
 test("a release counts once", () => {

@@ -66,8 +66,16 @@ test("a process that has gone is not the last any more", () => {
   assert.equal(fewestConnections([other], gone), other);
 });
 
-function view(healthy: boolean, active: number): EndpointView {
-  return { address: "a", healthy, active };
+/** A view of one endpoint; `active` stands for all that is counted. */
+function view(healthy: boolean, active: number, more: Partial<EndpointView> = {}): EndpointView {
+  return {
+    address: "a",
+    healthy,
+    active,
+    checks: { passed: active, failed: active },
+    ejections: active,
+    ...more,
+  };
 }
 
 test("the views of several processes become one", () => {
@@ -77,5 +85,18 @@ test("the views of several processes become one", () => {
       { http: [view(true, 2)], grpc: [view(false, 0)] },
     ]),
     { http: [view(true, 3)], grpc: [view(false, 0)] },
+  );
+});
+
+test("the reason why one of them sends a worker nothing is told, and the last end of an ejection", () => {
+  const first = { why: "it is ejected", ejectedUntil: "2026-01-01T00:00:00.000Z" };
+  const second = { why: "it accepts no connection", ejectedUntil: "2026-01-01T00:00:09.000Z" };
+  assert.deepEqual(
+    mergeUpstreams([
+      { ws: [view(true, 1)] },
+      { ws: [view(false, 1, first)] },
+      { ws: [view(false, 1, second)] },
+    ]),
+    { ws: [view(true, 3, { why: first.why, ejectedUntil: second.ejectedUntil })] },
   );
 });

@@ -34,8 +34,8 @@ export interface WorkerReceiver extends ReplyReceiver {
 export interface Connections {
   /** One that is kept open; undefined when there is none. */
   kept(): Connection | undefined;
-  /** True when there are no further ones. */
-  readonly isClosed: boolean;
+  /** True when a request may be sent again now; it then counts as one that is. */
+  mayRepeat(): boolean;
   connect(halfOpen: boolean): Connection;
 }
 
@@ -158,7 +158,7 @@ export class Http1Stream implements UpstreamStream, Turn {
     if (this.#over) return;
     // A kept connection may have been closed by the worker just as it was used again.
     const mayRepeat = stale && this.#request.repeatable && !this.#repeated;
-    if (mayRepeat && !this.#connections.isClosed) return this.#repeat();
+    if (mayRepeat && this.#connections.mayRepeat()) return this.#repeat();
     this.#over = true;
     this.#receiver.abort(error);
   }

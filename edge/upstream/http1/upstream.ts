@@ -4,6 +4,7 @@ import { FieldReader } from "../../message/fields.ts";
 import { KnownHeads } from "../../message/known-heads.ts";
 import type { Address } from "../../parse.ts";
 import { connectTo } from "../connect.ts";
+import type { RetryBudget } from "../retries.ts";
 import type { Owner } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { WORKER_FAULTS } from "./garbage.ts";
@@ -18,6 +19,8 @@ export interface Http1UpstreamOptions {
   readonly connectMs: number;
   /** Bytes that a reply head may have. */
   readonly headBytes: number;
+  /** What says whether a request may be sent again; without it each one may, once. */
+  readonly retries?: RetryBudget;
 }
 
 /** Bytes one read from a worker can bring. */
@@ -61,8 +64,8 @@ export class Http1Upstream implements Owner, Connections {
     return this.#idle.take();
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed;
+  mayRepeat(): boolean {
+    return !this.#isClosed && this.#options.retries?.take(performance.now()) !== false;
   }
 
   /** Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one. */

@@ -9,6 +9,7 @@ import { served, severalStarted, shortly, startSeveral } from "../../support/sev
 import type { Workers } from "../../support/stack.ts";
 import { startWorkers } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
+import { UNTROUBLED } from "../../support/views.ts";
 
 let workers: Workers;
 const suite = suiteScope();
@@ -73,7 +74,7 @@ test("the admin port speaks for all", async (t) => {
   await untilRunning(2);
   assert.deepEqual(await ask("/livez"), [200, { phase: "ready" }]);
   assert.deepEqual(((await ask("/upstreams"))[1] as Record<string, unknown>)["http"], [
-    { address: `http://127.0.0.1:${workers.http}`, healthy: true, active: 2 },
+    { address: `http://127.0.0.1:${workers.http}`, healthy: true, active: 2, ...UNTROUBLED },
   ]);
   program.child.kill("SIGTERM");
   await program.says(/draining/);
