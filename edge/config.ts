@@ -10,6 +10,7 @@ import {
   list,
   oneOf,
   onOff,
+  origin,
   originRule,
   path,
   text,
@@ -69,6 +70,8 @@ export const SETTINGS = {
   webSocketOverH2: given("WEBSOCKET_OVER_HTTP2", onOff, "on", "Advertise RFC 8441 extended CONNECT."),
   webSocketOrigins: optional("WEBSOCKET_ORIGINS", list(originRule), "Whose pages may open WebSockets: comma list of origins such as `https://app.example.com`, `https://*.example.com` for all below it, `same` for the host that is asked, or `*` for every page. Handshakes without an Origin are no browser's, and pass. Without it: `same` with `AUTH_MODE=iap`, whose cookie a browser adds by itself, else `*`."),
   http1Carrier:    given("HTTP1_CARRIER", oneOf("http2-proxy", "direct"), "http2-proxy", "How requests that come over HTTP/1.1 get to their worker: by http2-proxy, or straight, which costs less."),
+  corsOrigins:     optional("CORS_ORIGINS", list(origin), "Comma list of origins whose pages may make gRPC-Web calls, such as `https://app.example.com`; `*` is any. Without it: none but the edge's own."),
+  corsCredentials: given("CORS_CREDENTIALS", onOff, "off", "Let those pages send cookies along with gRPC-Web calls."),
   trustedHops:     optional("TRUSTED_HOPS", integer(0, 10), "Proxies in front of the edge whose `x-forwarded-*` count. Without it: 1 on Cloud Run, else 0."),
   headBytes:       given("LIMIT_HEAD_BYTES", integer(4096, 1_048_576), "65536", "Bytes of a request head; over it 431."),
   headMs:          given("LIMIT_HEAD_MS", integer(100, 60_000), "10000", "Milliseconds a client has to send a request head, counted from the first byte."),
@@ -146,7 +149,7 @@ export function readConfig(env: Environment): Config {
   }
   const parsed = values as unknown as Values;
   mistakes.push(...upstreamMistakes(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
-  mistakes.push(...originMistakes(parsed), ...ejectMistakes(parsed));
+  mistakes.push(...originMistakes(parsed), ...ejectMistakes(parsed), ...corsMistakes(parsed));
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     ...parsed,
@@ -208,6 +211,14 @@ function ejectMistakes({ ejectMs, ejectMaxMs }: Values): string[] {
   // What could not be read has been complained of.
   if (ejectMs === undefined || ejectMaxMs === undefined || ejectMs <= ejectMaxMs) return [];
   return ["EJECT_MAX_MS must not be less than EJECT_MS."];
+}
+
+/** Fetch, section 3.3.5: browsers refuse `*` with credentials, and a page of any origin shall not have them. */
+function corsMistakes({ corsOrigins, corsCredentials }: Values): string[] {
+  if (!corsCredentials) return [];
+  if (corsOrigins === undefined || corsOrigins.length === 0)
+    return ["CORS_CREDENTIALS is set without CORS_ORIGINS: say whose pages may send them."];
+  return corsOrigins.includes("*") ? ["CORS_CREDENTIALS needs CORS_ORIGINS to name origins, not *."] : [];
 }
 
 function upstreamMistakes(values: Values): string[] {

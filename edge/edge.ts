@@ -3,6 +3,7 @@ import type { CountsView, UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
 import { createCarry, fromOrigins } from "./carry.ts";
 import type { Config } from "./config.ts";
+import { Cors } from "./cors.ts";
 import { EdgeError } from "./errors.ts";
 import { viewOf } from "./endpoint-view.ts";
 import type { HandleDeps } from "./handle.ts";
@@ -15,6 +16,7 @@ import { Metrics } from "./metrics.ts";
 import { isBeyond, mostOpenFiles } from "./open-files.ts";
 import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
+import { forwardGrpcWeb } from "./proxy/grpc-web.ts";
 import { createForwardHttp } from "./proxy/http.ts";
 import type { Goodbye } from "./proxy/tunnels.ts";
 import { Tunnels } from "./proxy/tunnels.ts";
@@ -147,6 +149,12 @@ export function createEdge(config: Config, log: Log): Edge {
     grpc: new HealthWatch(grpc, askGrpc(grpcHealthCheck, connectMs, openGrpc), healthOptions),
     ws: new HealthWatch(ws, askHttp1(wsHealthCheck, connectMs, openWs), healthOptions),
   };
+  const { corsOrigins, corsCredentials } = config;
+  const cors =
+    corsOrigins === undefined || corsOrigins.length === 0
+      ? undefined
+      : new Cors({ origins: corsOrigins, credentials: corsCredentials });
+  const toGrpc = { trustedHops, health: health.grpc, retries: retries.grpc };
   const deps: HandleDeps = {
     authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
     carry: {
@@ -155,7 +163,8 @@ export function createEdge(config: Config, log: Log): Edge {
         health: health.http,
         retries: retries.http,
       }),
-      grpc: createCarry(grpc, forwardGrpc, { trustedHops, health: health.grpc, retries: retries.grpc }),
+      grpc: createCarry(grpc, forwardGrpc, toGrpc),
+      "grpc-web": createCarry(grpc, forwardGrpcWeb, toGrpc),
       websocket: fromOrigins(
         config.webSocketOrigins,
         createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), {
@@ -165,6 +174,7 @@ export function createEdge(config: Config, log: Log): Edge {
         }),
       ),
     },
+    cors,
     lifecycle,
     log,
   };

@@ -4,7 +4,8 @@ import type { SocketEnd } from "./socket-end.ts";
 /** Header fields as a flat `[name, value, name, value, …]` list: order and repetition survive, names are lower-case. */
 export type HeaderList = readonly string[];
 
-export type Route = "http" | "grpc" | "grpc-web" | "websocket";
+/** A "preflight" is a browser's question whether a page may make a gRPC-Web call. */
+export type Route = "http" | "grpc" | "grpc-web" | "preflight" | "websocket";
 
 /** Who a verified token belongs to. */
 export interface Caller {

@@ -1,14 +1,18 @@
 import type { Authenticate } from "./auth/authenticate.ts";
 import type { Carry, Passenger } from "./carry.ts";
 import { EdgeError, toEdgeError } from "./errors.ts";
-import type { Caller, Exchange, Route } from "./exchange.ts";
+import type { Cors } from "./cors.ts";
+import type { Caller, Exchange, RequestHead, Route } from "./exchange.ts";
+import { GrpcWebExchange } from "./grpc-web/exchange.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import { route } from "./route.ts";
 
 export interface HandleDeps {
   readonly authenticate: Authenticate;
-  readonly carry: Readonly<Record<Exclude<Route, "grpc-web">, Carry>>;
+  readonly carry: Readonly<Record<Exclude<Route, "preflight">, Carry>>;
+  /** Which pages may call gRPC-Web; undefined when none that are not of the edge's own origin. */
+  readonly cors: Cors | undefined;
   readonly lifecycle: Lifecycle;
   readonly log: Log;
 }
@@ -18,15 +22,27 @@ export interface HandleDeps {
  * open, all of it happens in the read event that brought the request. Never throws.
  */
 export function handle(exchange: Exchange, deps: HandleDeps): void {
-  const journey = new Journey(exchange, deps);
-  deps.lifecycle.enter(exchange);
+  const kind = routeOf(exchange.head, deps.cors);
+  const journey = new Journey(
+    kind === "grpc-web" ? new GrpcWebExchange(exchange, deps.cors) : exchange,
+    kind,
+    deps,
+  );
+  deps.lifecycle.enter(journey.exchange);
   try {
-    const caller = deps.authenticate(exchange.head);
+    // Browsers ask without a token, and are told nothing that others may not know.
+    const caller = kind === "preflight" ? undefined : deps.authenticate(journey.exchange.head);
     if (caller instanceof Promise) journey.goWhenKnown(caller);
     else journey.go(caller);
   } catch (thrown) {
     journey.fail(thrown);
   }
+}
+
+/** Where nobody was named who may ask, a preflight is any request. */
+function routeOf(head: RequestHead, cors: Cors | undefined): Route {
+  const kind = route(head);
+  return kind === "preflight" && cors === undefined ? "http" : kind;
 }
 
 class Journey implements Passenger {
@@ -37,10 +53,10 @@ class Journey implements Passenger {
   readonly #deps: HandleDeps;
   readonly #kind: Route;
 
-  constructor(exchange: Exchange, deps: HandleDeps) {
+  constructor(exchange: Exchange, kind: Route, deps: HandleDeps) {
     this.exchange = exchange;
+    this.#kind = kind;
     this.#deps = deps;
-    this.#kind = route(exchange.head);
   }
 
   goWhenKnown(caller: Promise<Caller>): void {
@@ -53,8 +69,7 @@ class Journey implements Passenger {
     if (exchange.gone) return this.fail(new EdgeError("client_gone"));
     // Refused while it was being authenticated: the drain time is over.
     if (exchange.status !== undefined) return this.fail(new EdgeError("draining"));
-    if (this.#kind === "grpc-web")
-      return this.fail(new EdgeError("not_supported", "gRPC-Web is not supported yet"));
+    if (this.#kind === "preflight") return this.#answer();
     this.#deps.carry[this.#kind](this);
   }
 
@@ -74,6 +89,12 @@ class Journey implements Passenger {
     const outcome = error?.code ?? "ok";
     const line = { httpRequest, route: this.#kind, outcome, caller: caller?.email, worker };
     log.info(line, `${exchange.head.method} ${path}`);
+  }
+
+  #answer(): void {
+    const { exchange } = this;
+    exchange.respond(204, this.#deps.cors?.preflightFields(exchange.head) ?? [], true);
+    this.settled(undefined, undefined);
   }
 
   #refuse(error: EdgeError): void {

@@ -85,6 +85,13 @@ export const account: Parse<string> = (value) =>
     ? value.toLowerCase()
     : fail("an email address or *", value);
 
+/** One origin, or `*` for any. */
+export const origin: Parse<string> = (value) => {
+  if (value === "*") return value;
+  const origin = value.includes("*") ? undefined : readOrigin(value);
+  return origin ?? fail("an origin such as https://app.example.com or *", value);
+};
+
 export const httpUrl: Parse<string> = (value) => {
   const url = URL.canParse(value) ? new URL(value) : fail("an http:// or https:// URL", value);
   return url.protocol === "https:" || url.protocol === "http:"

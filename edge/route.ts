@@ -1,3 +1,4 @@
+import { isGrpcWebPreflight } from "./cors.ts";
 import type { RequestHead, Route } from "./exchange.ts";
 import { find } from "./headers.ts";
 
@@ -10,7 +11,7 @@ export function route(head: RequestHead): Route {
 function decide(head: RequestHead): Route {
   if (head.protocol === "websocket") return "websocket";
   const type = find(head.headers, "content-type");
-  if (type === undefined) return "http";
+  if (type === undefined) return isGrpcWebPreflight(head) ? "preflight" : "http";
   if (isMediaType(type, "application/grpc-web") || isMediaType(type, "application/grpc-web-text"))
     return "grpc-web";
   if (head.version === "2" && isMediaType(type, "application/grpc")) return "grpc";

@@ -28,6 +28,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["listen.ts", 1],
   ["within.ts", 1],
   ["message/", 1],
+  ["cors.ts", 2],
   ["route.ts", 2],
   ["origin.ts", 2],
   ["explain.ts", 2],
@@ -36,6 +37,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["auth/", 3],
   ["http1/", 3],
   ["http2/", 3],
+  ["grpc-web/", 3],
   ["metrics.ts", 1],
   ["upstream/", 4],
   ["proxy/", 5],
@@ -93,6 +95,7 @@ const PURE: readonly (readonly [folder: string, names: readonly string[]])[] = [
     ["body-reader", "chunked", "faults", "field-block", "field-lines", "fields", "known-heads", "token"],
   ],
   ["upstream/http1", ["framing", "garbage", "reply-parser", "request-head"]],
+  ["grpc-web", ["base64", "credit", "head", "messages", "trailers"]],
   [
     "http1",
     ["date", "malformed", "reasons", "reply-head", "request-framing", "request-line", "request-parser"],

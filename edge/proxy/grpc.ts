@@ -101,7 +101,11 @@ class Call implements ReplyReceiver, Attempt {
     this.#finish();
     // The worker has answered, perhaps before it had all of the request: it shall not wait for the rest.
     if (this.#worker?.isSent === false) this.#worker.cancel();
-    this.#exchange.end(last.toClient);
+    try {
+      this.#exchange.end(last.toClient);
+    } catch (thrown) {
+      return this.#forward.done(toEdgeError(thrown));
+    }
     this.#forward.done(undefined);
   }
 

@@ -10,7 +10,7 @@ import type { FailureCode } from "../../edge/errors.ts";
 import { FAILURES } from "../../edge/errors.ts";
 import { RawClient, h2, http2Client, settle } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
-import { http2Worker, httpWorker, rawWorker } from "../support/workers.ts";
+import { httpWorker, rawWorker } from "../support/workers.ts";
 
 let issuer: Issuer;
 let deadIssuer: string;
@@ -180,17 +180,6 @@ for (const [why, bytes] of garbage) {
     await logged((line) => line["outcome"] === "upstream_garbage");
   });
 }
-
-test("gRPC-Web is refused in words, and does not reach the gRPC worker", async (t) => {
-  let calls = 0;
-  const { port } = await testEdge(t, { GRPC_UPSTREAMS: await http2Worker(t, () => void calls++) });
-  const reply = await fetch(`http://127.0.0.1:${port}/Echo/Ping`, {
-    method: "POST",
-    headers: { "content-type": "application/grpc-web+proto" },
-  });
-  assert.equal(reply.status, 501);
-  assert.equal(calls, 0);
-});
 
 test("CONNECT is refused: 405 over HTTP/1.1 and over HTTP/2", async (t) => {
   const { port } = await testEdge(t, { HTTP_UPSTREAMS: await httpWorker(t, (_req, res) => void res.end()) });

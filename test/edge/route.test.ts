@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { RequestHead } from "../../edge/exchange.ts";
 import type { Route } from "../../edge/exchange.ts";
 import { route } from "../../edge/route.ts";
-import { GET } from "../support/heads.ts";
+import { GET, fields } from "../support/heads.ts";
 
 const typed = (type: string, version: RequestHead["version"] = "2"): RequestHead => ({
   ...GET,
@@ -29,6 +29,28 @@ const cases: [why: string, head: RequestHead, want: Route][] = [
   ["gRPC-Web text with a format", typed("application/grpc-web-text+proto"), "grpc-web"],
   ["gRPC-Web over HTTP/1.1", typed("application/grpc-web+proto", "1.1"), "grpc-web"],
   ["a gRPC-Web look-alike", typed("application/grpc-webfoo"), "http"],
+  [
+    "a gRPC-Web client's preflight",
+    {
+      ...GET,
+      method: "OPTIONS",
+      headers: fields(
+        "origin: https://a.example",
+        "access-control-request-method: POST",
+        "access-control-request-headers: content-type,x-grpc-web",
+      ),
+    },
+    "preflight",
+  ],
+  [
+    "another client's preflight",
+    {
+      ...GET,
+      method: "OPTIONS",
+      headers: fields("origin: https://a.example", "access-control-request-method: POST"),
+    },
+    "http",
+  ],
   ["JSON", typed("application/json"), "http"],
   ["an empty content-type", typed(""), "http"],
   ["an HTTP/1.1 upgrade", { ...GET, protocol: "websocket" }, "websocket"],

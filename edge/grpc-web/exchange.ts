@@ -1,0 +1,141 @@
+import type { Cors } from "../cors.ts";
+import { EdgeError } from "../errors.ts";
+import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import { find, withoutFields } from "../headers.ts";
+import { grpcStatus } from "../refusal.ts";
+import { Base64Writer } from "./base64.ts";
+import { Credit } from "./credit.ts";
+import type { GrpcWebHead } from "./head.ts";
+import { grpcWebHead } from "./head.ts";
+import { MessageCounter } from "./messages.ts";
+import { RequestText } from "./request-text.ts";
+import { trailersFrame } from "./trailers.ts";
+
+const nobody = (): void => {};
+const NONE: HeaderList = [];
+
+/**
+ * A gRPC-Web call as the gRPC call that it stands for: what forwards it sees a gRPC client, and the client, over either HTTP
+ * version, sees gRPC-Web (grpc/doc/PROTOCOL-WEB.md). Messages pass as they are, or by way of base64; trailers become the
+ * last frame of the body.
+ */
+export class GrpcWebExchange implements Exchange {
+  place = -1;
+  onClosed: (exchange: Exchange) => void = nobody;
+
+  readonly #client: Exchange;
+  readonly #web: GrpcWebHead;
+  readonly #cors: Cors | undefined;
+  readonly #messages = new MessageCounter();
+  readonly #writer: Base64Writer | undefined;
+  readonly #credit: Credit | undefined;
+  #receiver: BodyReceiver | undefined;
+  #text: RequestText | undefined;
+  #over = false;
+
+  constructor(client: Exchange, cors: Cors | undefined) {
+    this.#client = client;
+    this.#cors = cors;
+    this.#web = grpcWebHead(client.head);
+    if (this.#web.wantsText) {
+      this.#writer = new Base64Writer();
+      this.#credit = new Credit();
+    }
+    client.onClosed = () => this.onClosed(this);
+  }
+
+  get head(): RequestHead {
+    return this.#web.head;
+  }
+
+  get peer(): Peer {
+    return this.#client.peer;
+  }
+
+  get status(): number | undefined {
+    return this.#client.status;
+  }
+
+  get gone(): boolean {
+    return this.#client.gone;
+  }
+
+  get bytesOut(): number {
+    return this.#client.bytesOut;
+  }
+
+  set onSent(callback: (bytes: number) => void) {
+    const credit = this.#credit;
+    this.#client.onSent = credit === undefined ? callback : (bytes) => callback(credit.give(bytes));
+  }
+
+  receive(receiver: BodyReceiver): void {
+    this.#receiver = receiver;
+    if (this.#web.sendsText) this.#text = new RequestText(this.#client, receiver);
+    this.#client.receive(this.#text ?? receiver);
+  }
+
+  consume(bytes: number): void {
+    (this.#text ?? this.#client).consume(bytes);
+  }
+
+  inform(status: number, headers: HeaderList): void {
+    this.#client.inform(status, headers);
+  }
+
+  respond(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void {
+    this.#client.respond(status, this.#replyFields(headers), end, neverIndexed);
+    if (end) this.#over = true;
+  }
+
+  accept(): void {
+    throw new EdgeError("internal", "a gRPC-Web call cannot become a tunnel");
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#over) return;
+    const fits = this.#messages.pass(chunk);
+    this.#send(fits === chunk.length ? chunk : chunk.subarray(0, fits));
+    if (fits < chunk.length)
+      this.#receiver?.abort(
+        new EdgeError("upstream_garbage", "the worker sent a message marked as trailers"),
+      );
+  }
+
+  /** Throws `upstream_garbage`: trailers behind half a message would be its other half. */
+  end(trailers: HeaderList): void {
+    if (this.#over) return;
+    if (this.#messages.into > 0)
+      throw new EdgeError("upstream_garbage", "the worker ended the reply in the middle of a message");
+    // Without any, the status came with the head, and there it stays.
+    const frame = trailers.length === 0 ? undefined : trailersFrame(trailers);
+    this.#over = true;
+    // The reply's source has ended, and has no use for credit.
+    this.#client.onSent = nobody;
+    if (frame !== undefined) this.#client.write(this.#writer?.write(frame, true) ?? frame);
+    this.#client.end(NONE);
+  }
+
+  fail(error: EdgeError): void {
+    if (this.#over) return;
+    if (this.status === undefined) return this.respond(200, grpcStatus(error), true);
+    if (this.#messages.into === 0) return this.end(grpcStatus(error));
+    this.#over = true;
+    this.#client.fail(error);
+  }
+
+  #send(chunk: Buffer): void {
+    if (this.#writer === undefined) return this.#client.write(chunk);
+    // What waits belongs to a message that is not complete, or else it goes, too.
+    const text = this.#writer.write(chunk, this.#messages.into < 3);
+    this.#credit?.add(chunk.length, text.length);
+    this.#client.write(text);
+  }
+
+  #replyFields(headers: HeaderList): HeaderList {
+    const own = withoutFields(headers, "content-type", "content-length", "trailer");
+    const fields = ["content-type", this.#web.replyType, ...own];
+    if (this.#cors === undefined) return fields;
+    return this.#cors.replyFields(find(this.#client.head.headers, "origin"), fields);
+  }
+}
