@@ -1,0 +1,197 @@
+// Real pages in a real browser, by two clients that nobody here wrote.
+import { create } from "@bufbuild/protobuf";
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from "@grpc/grpc-js";
+import { Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { serviceDefinition } from "../../../services/grpc/definition.ts";
+import type {
+  CountReply,
+  CountRequest,
+  PingRequest,
+  PongResult,
+} from "../../../services/grpc/gen/echo_pb.ts";
+import { CountReplySchema, Echo, PongResultSchema } from "../../../services/grpc/gen/echo_pb.ts";
+import { OPTIONS, newIssuer, settings } from "../../support/auth.ts";
+import type { OpenPage } from "../../support/browser/chromium.ts";
+import { needsChromium, openBrowser, openPage } from "../../support/browser/chromium.ts";
+import type { Call, ClientName } from "../../support/browser/clients.ts";
+import { pages } from "../../support/browser/pages.ts";
+import type { TestEdge } from "../../support/edge.ts";
+import { testEdge } from "../../support/edge.ts";
+import { startWorkerProgram } from "../../support/stack.ts";
+import { suiteScope } from "../../support/suite.ts";
+import { httpWorker } from "../../support/workers.ts";
+
+type Stream = ServerWritableStream<CountRequest, CountReply>;
+
+/** A grpc-js server in this process: a Count is the test's to go on with, by the key that its page gave it. */
+const counts = new Map<string, (stream: Stream) => void>();
+
+const WHY = "n\u00f6 \u{1f600} 100%";
+/** A google.rpc.Status: code 5 and the same message. */
+const DETAILS = Buffer.from(`\x08\x05\x12${String.fromCharCode(Buffer.byteLength(WHY))}${WHY}`);
+
+function ping({ metadata }: ServerUnaryCall<PingRequest, PongResult>, done: sendUnaryData<PongResult>): void {
+  const trailers = new Metadata();
+  trailers.set("x-own", "1");
+  trailers.set("x-own-bin", Buffer.from([0, 255]));
+  if (metadata.get("x-fail").length === 0)
+    return done(null, create(PongResultSchema, { message: "pong" }), trailers);
+  trailers.set("grpc-status-details-bin", DETAILS);
+  done({ code: 5, details: WHY, metadata: trailers });
+}
+
+async function grpcWorker(t: typeof suite): Promise<string> {
+  const server = new Server();
+  server.addService(serviceDefinition(Echo), {
+    ping,
+    count: (stream: Stream) => counts.get(String(stream.metadata.get("x-key")[0]))?.(stream),
+    collect: () => {},
+    chat: () => {},
+  });
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+  t.after(() => server.forceShutdown());
+  return `h2c://127.0.0.1:${port}`;
+}
+
+/** The page's own server, and the edge that it may call. */
+let site: string;
+let edge: TestEdge;
+let worker: string;
+/** A page of the site, and one that comes through the edge. */
+let open: Record<"another" | "the same", OpenPage>;
+const suite = suiteScope();
+
+before(async () => {
+  const browser = await openBrowser(suite);
+  if (browser === undefined) return;
+  [site, worker] = await Promise.all([httpWorker(suite, pages), grpcWorker(suite)]);
+  edge = await testEdge(suite, { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: site });
+  const [another, same] = await Promise.all([openPage(browser, site), openPage(browser, edge.url)]);
+  open = { another, "the same": same };
+});
+
+let calls = 0;
+
+/** A call by one of the clients, with a key of its own. */
+function calling(client: ClientName, more: Partial<Call> = {}): Call {
+  const key = `call-${++calls}`;
+  return { client, base: edge.url, key, ...more, metadata: { "x-key": key, ...more.metadata } };
+}
+
+/** What the worker's end of a call looks like, once it is there. */
+function atWorker(call: Call): Promise<Stream> {
+  return new Promise((resolve) => counts.set(call.key, resolve));
+}
+
+function cancelled(stream: Stream): Promise<void> {
+  if (stream.cancelled) return Promise.resolve();
+  return new Promise((resolve) => stream.once("cancelled", resolve));
+}
+
+const number = (value: number): CountReply => create(CountReplySchema, { number: value });
+
+for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
+  for (const origin of ["another", "the same"] as const) {
+    test(`${client} from ${origin} origin: a unary call`, needsChromium, async () => {
+      const call = calling(client);
+      const { code, replies, trailers } = await open[origin].ping(call);
+      await open[origin].told(call.key, "pong");
+      assert.deepEqual([code, replies, trailers["x-own"]], [0, 1, "1"]);
+    });
+
+    test(`${client} from ${origin} origin: a call that fails says why`, needsChromium, async () => {
+      const { code, message, replies, trailers } = await open[origin].ping(
+        calling(client, { metadata: { "x-fail": "1" } }),
+      );
+      assert.deepEqual([code, message, replies], [5, WHY, 0]);
+      assert.deepEqual([trailers["x-own"], trailers["x-own-bin"]], ["1", "AP8="]);
+    });
+  }
+
+  test(`${client}: a stream, to its end`, needsChromium, async () => {
+    const call = calling(client);
+    const stream = atWorker(call);
+    const outcome = open.another.count(call, { count: 3 });
+    const worker = await stream;
+    for (const value of [1, 2, 3]) worker.write(number(value));
+    worker.end();
+    const { code, replies } = await outcome;
+    assert.deepEqual([code, replies], [0, 3]);
+  });
+
+  test(`${client}: a page that gives up: the worker hears of it`, needsChromium, async () => {
+    const call = calling(client);
+    const stream = atWorker(call);
+    const outcome = open.another.count(call, { count: 3 });
+    const worker = await stream;
+    await open.another.cancel(call.key);
+    await cancelled(worker);
+    assert.equal((await outcome).code, 1);
+  });
+
+  test(`${client}: a deadline that passes`, needsChromium, async () => {
+    const call = calling(client, { timeoutMs: 150 });
+    const stream = atWorker(call);
+    const outcome = open.another.count(call, { count: 3 });
+    const worker = await stream;
+    assert.ok(Number(worker.getDeadline()) <= Date.now() + 150);
+    await cancelled(worker);
+    assert.equal((await outcome).code, 4);
+  });
+
+  test(`${client}: without a token the page reads UNAUTHENTICATED`, needsChromium, async (t) => {
+    const issuer = await newIssuer(t);
+    const guarded = await testEdge(t, settings(site, issuer, { GRPC_UPSTREAMS: worker, CORS_ORIGINS: site }));
+    const call = calling(client, { base: guarded.url });
+    const { code, message } = await open.another.ping(call);
+    assert.deepEqual([code, message], [16, "the request carries no ID token"]);
+    const authorization = `Bearer ${issuer.mint(OPTIONS)}`;
+    const again = await open.another.ping({ ...call, metadata: { ...call.metadata, authorization } });
+    assert.equal(again.code, 0);
+  });
+
+  test(`${client}: a page that was not named reads nothing`, needsChromium, async (t) => {
+    const env = { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: "https://app.example.com" };
+    const other = await testEdge(t, env);
+    const { code, replies } = await open.another.ping(calling(client, { base: other.url }));
+    assert.deepEqual([code === 0, replies], [false, 0]);
+    await other.logged(({ route }) => route === "preflight");
+    assert.ok(!other.lines.some(({ route }) => route === "grpc-web"));
+  });
+}
+
+// In bytes grpc-web hands messages over at the end alone.
+for (const client of ["connect-web", "grpc-web text"] as const) {
+  test(`${client}: a message is there before the next one is sent`, needsChromium, async () => {
+    const call = calling(client);
+    const stream = atWorker(call);
+    const outcome = open.another.count(call, { count: 3 });
+    const worker = await stream;
+    for (const value of [1, 2, 3]) {
+      worker.write(number(value));
+      await open.another.told(call.key, String(value));
+    }
+    worker.end();
+    assert.equal((await outcome).code, 0);
+  });
+
+  test(`${client}: a worker that is killed half-way: UNAVAILABLE`, needsChromium, async (t) => {
+    const { port, program } = await startWorkerProgram(t, "grpc");
+    const other = await testEdge(t, {
+      HTTP_UPSTREAMS: site,
+      GRPC_UPSTREAMS: `h2c://127.0.0.1:${port}`,
+      CORS_ORIGINS: "*",
+    });
+    const call = calling(client, { base: other.url });
+    const outcome = open.another.count(call, { count: 2, intervalMs: 60_000 });
+    await open.another.told(call.key, "1");
+    program.child.kill("SIGKILL");
+    assert.equal((await outcome).code, 14);
+  });
+}
