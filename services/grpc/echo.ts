@@ -7,7 +7,7 @@ import type {
   handleServerStreamingCall,
   handleUnaryCall,
 } from "@grpc/grpc-js";
-import { status } from "@grpc/grpc-js";
+import { Metadata, status } from "@grpc/grpc-js";
 import type {
   ChatMessage,
   CollectReply,
@@ -19,7 +19,23 @@ import type {
 } from "./gen/echo_pb.ts";
 import { CollectReplySchema, CountReplySchema, PongResultSchema } from "./gen/echo_pb.ts";
 
-const ping: handleUnaryCall<PingRequest, PongResult> = (_call, done) => {
+/** What the calls here have in common. */
+interface Call {
+  readonly metadata: Metadata;
+  sendMetadata(fields: Metadata): void;
+}
+
+/** Says which worker this is, and by which way the call came, to whoever asks with `x-who`. */
+function introduce(call: Call): void {
+  if (call.metadata.get("x-who").length === 0) return;
+  const fields = new Metadata();
+  fields.set("x-worker", `grpc ${process.pid}`);
+  for (const via of call.metadata.get("via")) fields.add("x-via", via);
+  call.sendMetadata(fields);
+}
+
+const ping: handleUnaryCall<PingRequest, PongResult> = (call, done) => {
+  introduce(call);
   done(null, create(PongResultSchema, { message: "pong" }));
 };
 
@@ -32,6 +48,7 @@ const count: handleServerStreamingCall<CountRequest, CountReply> = (call) => {
     });
     return;
   }
+  introduce(call);
   void (async () => {
     const payload = Buffer.alloc(size);
     for (let number = 1; number <= total && !call.cancelled; number++) {

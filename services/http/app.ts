@@ -3,6 +3,8 @@ import { STATUS_CODES } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Express, Request, Response } from "express";
 import express from "express";
+import type { Console } from "./console.ts";
+import { createConsole } from "./console.ts";
 
 /** Bytes of a body that /echo reads back. */
 const MAX_ECHO_BYTES = 1_048_576;
@@ -13,7 +15,8 @@ export function createApp(): Express {
   const app = express();
   app.disable("x-powered-by");
   app.set("trust proxy", "loopback");
-  app.get("/", index);
+  const page = createConsole();
+  app.get("/", (req, res) => index(req, res, page));
   app.get("/ping", (_req, res) => void res.json({ message: "pong" }));
   app.all("/echo", echo);
   app.all("/status/:code", status);
@@ -31,10 +34,18 @@ export function createApp(): Express {
   return app;
 }
 
-/** What there is to try. */
-function index(_req: Request, res: Response): void {
+/** What there is to try: a page for browsers, a list for others. */
+function index(req: Request, res: Response, page: Console): void {
+  res.vary("accept");
+  // Anything will do for curl, and a list is what it can show.
+  if (req.accepts(["json", "html"]) === "html") {
+    res.set("content-security-policy", page.contentSecurityPolicy);
+    res.set("x-content-type-options", "nosniff");
+    return void res.type("html").send(page.html);
+  }
   res.json({
     routes: {
+      "GET /": "this list, or a page to try all three protocols from a browser",
       "GET /ping": 'answers {"message":"pong"}',
       "ANY /echo": "method, headers and body (up to 1 MiB) as they arrived, and who sent them",
       "POST|PUT /upload": "counts a body of any size and hashes it",
@@ -60,6 +71,7 @@ async function echo(req: Request, res: Response): Promise<void> {
     client: req.ip,
     protocol: req.protocol,
     host: req.host,
+    worker: `http ${process.pid}`,
     rawHeaders: req.rawHeaders,
     bytes,
     body: Buffer.concat(chunks).toString(),

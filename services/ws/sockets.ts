@@ -1,4 +1,4 @@
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { RawData, WebSocket } from "ws";
 import { WebSocketServer } from "ws";
 
@@ -13,7 +13,7 @@ export interface Sockets {
   close(done: () => void): void;
 }
 
-/** Serves WebSockets at `/ws`: JSON messages are answered, binary ones echoed. */
+/** Serves WebSockets at `/ws`: JSON messages are answered, binary ones echoed. `"who": true` asks which worker answers. */
 export function attachWebSockets(server: Server, heartbeatMs = HEARTBEAT_MS): Sockets {
   const all = new WebSocketServer({
     server,
@@ -22,10 +22,10 @@ export function attachWebSockets(server: Server, heartbeatMs = HEARTBEAT_MS): So
     perMessageDeflate: true,
   });
   const answered = new WeakSet<WebSocket>();
-  all.on("connection", (socket) => {
+  all.on("connection", (socket, request) => {
     answered.add(socket);
     socket.on("pong", () => answered.add(socket));
-    socket.on("message", (data, binary) => onMessage(socket, data, binary));
+    socket.on("message", (data, binary) => onMessage(socket, request, data, binary));
     // A protocol error closes the connection with its code; there is nothing to add.
     socket.on("error", () => {});
   });
@@ -44,19 +44,27 @@ export function attachWebSockets(server: Server, heartbeatMs = HEARTBEAT_MS): So
   };
 }
 
-function onMessage(socket: WebSocket, data: RawData, binary: boolean): void {
+function onMessage(socket: WebSocket, handshake: IncomingMessage, data: RawData, binary: boolean): void {
   if (socket.bufferedAmount > MAX_UNSENT_BYTES) return socket.close(1013, "read what you asked for first");
   if (binary) return void socket.send(data, { binary: true });
   const request = parse(data);
   if (request === undefined) return socket.close(1007, 'expected {"message": …}');
-  socket.send(JSON.stringify({ request, message: "pong" }));
+  const { message, who } = request;
+  socket.send(
+    JSON.stringify({ request: { message }, message: "pong", who: who ? introduction(handshake) : undefined }),
+  );
 }
 
-function parse(data: RawData): { message: unknown } | undefined {
+/** Which worker this is, and by which way its client came. */
+function introduction({ headers }: IncomingMessage): { worker: string; via: string | undefined } {
+  return { worker: `websocket ${process.pid}`, via: headers.via };
+}
+
+function parse(data: RawData): { message: unknown; who: boolean } | undefined {
   try {
     const value = JSON.parse(data.toString()) as unknown;
     return typeof value === "object" && value !== null && "message" in value
-      ? { message: value.message }
+      ? { message: value.message, who: "who" in value && value.who === true }
       : undefined;
   } catch {
     return undefined;

@@ -6,6 +6,7 @@ import type { TestContext } from "node:test";
 import { before, test } from "node:test";
 import { WebSocket } from "ws";
 import { freePort } from "../support/family.ts";
+import { untilListening } from "../support/listening.ts";
 import { Program, output, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
@@ -149,24 +150,8 @@ backend edge
   );
   const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
   t.after(() => program.stop("SIGKILL"));
-  await untilOpen(port, program);
+  await untilListening(port, program);
   return port;
-}
-
-/** HAProxy does not say when it listens; a refused connection answers at once, so asking again is not a guess at its speed. */
-async function untilOpen(port: number, program: Program): Promise<void> {
-  const { connect } = await import("node:net");
-  while (program.running) {
-    const socket = connect(port, "127.0.0.1");
-    const open = await once(socket, "connect").then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`haproxy ended: ${program.err}`);
 }
 
 test(
