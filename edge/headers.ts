@@ -73,11 +73,22 @@ const NOT_FROM_CLIENTS_PREFIX = /^x-(?:auth|authenticated|forwarded|goog-authent
  * X_Auth_Email and X.Auth.Email are X-Auth-Email to them: names count as what they could be read as.
  */
 function mayReachWorker(name: string): boolean {
+  return VERDICTS.get(name) ?? judge(name);
+}
+
+/** Clients use few names, again and again; one that invents names, or long ones, must not fill the memory. */
+const MAX_VERDICTS = 500;
+const MAX_NAME = 64;
+const VERDICTS = new Map<string, boolean>();
+
+function judge(name: string): boolean {
   const plain = /[^a-z0-9-]/.test(name) ? name.replace(/[^a-z0-9]/g, "-") : name;
-  // Most names begin with another letter, and need no closer look.
-  return (
-    !NOT_FROM_CLIENTS.has(plain) && (plain.charCodeAt(0) !== 0x78 || !NOT_FROM_CLIENTS_PREFIX.test(plain))
-  );
+  const verdict = !NOT_FROM_CLIENTS.has(plain) && !NOT_FROM_CLIENTS_PREFIX.test(plain);
+  if (name.length > MAX_NAME) return verdict;
+  if (VERDICTS.size >= MAX_VERDICTS) VERDICTS.clear();
+  // A copy: a slice would keep the whole head that it was cut from.
+  VERDICTS.set(Buffer.from(name, "latin1").toString("latin1"), verdict);
+  return verdict;
 }
 
 /**
