@@ -1,4 +1,5 @@
 import { http2Get, http1Get } from "./http.ts";
+import { grpcWeb } from "./grpc-web.ts";
 import { bidi, clientStream, health, serverStream, unary } from "./grpc.ts";
 import { webSocket1, webSocket2 } from "./websocket.ts";
 
@@ -29,6 +30,7 @@ export const CHECKS: readonly Check[] = [
   { group: "grpc", name: "gRPC client streaming", run: clientStream },
   { group: "grpc", name: "gRPC bidi streaming", run: bidi },
   { group: "grpc", name: "gRPC health", run: health },
+  { group: "grpc", name: "gRPC-Web", run: grpcWeb },
   { group: "ws", name: "WebSocket over HTTP/1.1", run: webSocket1 },
   { group: "ws", name: "WebSocket over HTTP/2", run: webSocket2 },
 ];

@@ -35,10 +35,10 @@ after(async () => {
 const smoke = (...args: string[]): ReturnType<typeof output> =>
   output(process.execPath, [`${ROOT}scripts/smoke.ts`, ...args]);
 
-test("smoke: a row for each of nine ways, exit 0", async () => {
+test("smoke: a row for each of ten ways, exit 0", async () => {
   const { out, exited } = await smoke("--server", open.url);
   assert.equal((await exited).code, 0, out);
-  assert.equal(out.match(/^ok {3}.* ms$/gm)?.length, 9);
+  assert.equal(out.match(/^ok {3}.* ms$/gm)?.length, 10);
   for (const name of [
     "HTTP/1.1",
     "HTTP/2",
@@ -47,6 +47,7 @@ test("smoke: a row for each of nine ways, exit 0", async () => {
     "gRPC client streaming",
     "gRPC bidi streaming",
     "gRPC health",
+    "gRPC-Web",
     "WebSocket over HTTP/1.1",
     "WebSocket over HTTP/2",
   ]) {
@@ -67,7 +68,7 @@ test("smoke: with a token through a locked door", async () => {
 test("smoke: without a token at a locked door every row fails and says why, exit 1", async () => {
   const { out, exited } = await smoke("--server", locked.url);
   assert.equal((await exited).code, 1);
-  assert.equal(out.match(/^FAIL .*the request carries no ID token/gm)?.length, 9, out);
+  assert.equal(out.match(/^FAIL .*the request carries no ID token/gm)?.length, 10, out);
 });
 
 test("smoke: one group only", async () => {

@@ -28,6 +28,7 @@ export class WebCall {
 
   readonly #chunks: Buffer[] = [];
   readonly #out: Duplex | ReturnType<typeof request>;
+  #reply: Readable | undefined;
   #more = Promise.withResolvers<void>();
 
   constructor(
@@ -74,6 +75,18 @@ export class WebCall {
     return this;
   }
 
+  /** Sends, and says when that has left. */
+  write(text: string, left: () => void): void {
+    this.#out.write(text, (error) => {
+      if (error === undefined || error === null) left();
+    });
+  }
+
+  /** Reads no more. */
+  hold(): void {
+    this.#reply?.pause();
+  }
+
   end(): this {
     this.#out.end();
     return this;
@@ -91,6 +104,7 @@ export class WebCall {
   }
 
   #read(reply: Readable): void {
+    this.#reply = reply;
     reply.on("error", () => {});
     reply.on("data", (chunk: Buffer) => {
       this.bytes += chunk.length;
