@@ -81,7 +81,7 @@ class Carriage<C> implements Forward<C> {
     this.exchange = passenger.exchange;
     this.started = passenger.started;
     this.headers = workerHeaders(passenger, options.trustedHops);
-    options.retries.count(passenger.started);
+    options.retries.count();
     this.#passenger = passenger;
     this.#pool = pool;
     this.#forward = forward;

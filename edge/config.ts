@@ -97,7 +97,7 @@ export const SETTINGS = {
   ejectFailures:   given("EJECT_FAILURES", integer(0, 1000), "5", "Exchanges in a row that a worker breaks off, garbles or lets time out before it is left out for a while; 0 is never. The last one is never left out."),
   ejectMs:         given("EJECT_MS", integer(10, HOUR_MS), "10000", "Milliseconds that it is left out the first time, doubled each further time."),
   ejectMaxMs:      given("EJECT_MAX_MS", integer(10, HOUR_MS), "300000", "Milliseconds that it is left out at most."),
-  retryPercent:    given("RETRY_PERCENT", integer(0, 100), "20", "Requests that may be sent again, of a hundred that one protocol had in the last 10 s; only what a worker has not processed, or may safely get twice, ever is."),
+  retryPercent:    given("RETRY_PERCENT", integer(0, 100), "20", "Requests that may be sent again, of a hundred that one protocol had in the last 5 to 10 s; only what a worker has not processed, or may safely get twice, ever is."),
   retryPerSecond:  given("RETRY_PER_SECOND", integer(0, 1_000_000), "10", "Requests a second that may be sent again beside these."),
   handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
   tunnelSeconds:   given("LIMIT_TUNNEL_SECONDS", integer(0, 86_400), "0", "Seconds a WebSocket may last before it is closed with 1001; 0 is for ever. A little below the request time limit of the platform (Cloud Run cuts after 300 to 3600), so that clients see a clean end."),

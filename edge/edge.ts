@@ -125,11 +125,8 @@ export function createEdge(config: Config, log: Log): Edge {
   const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
   const { connectMs, handshakeMs, trustedHops } = config;
-  const retries = {
-    http: new RetryBudget(config),
-    grpc: new RetryBudget(config),
-    ws: new RetryBudget(config),
-  };
+  const budget = (): RetryBudget => new RetryBudget(config, performance.now());
+  const retries = { http: budget(), grpc: budget(), ws: budget() };
   const openHttp = (address: Address) => new Http1Upstream(address, { ...config, retries: retries.http });
   const openGrpc = (address: Address) => new Http2Upstream(address, config);
   const openWs = (address: Address) => new Http1Upstream(address, { ...config, retries: retries.ws });

@@ -40,6 +40,8 @@ export class Endpoint<C> {
   isReachable = true;
   /** Why it is unhealthy by its checks; undefined while it is not. */
   failing: string | undefined;
+  /** True while there is something that a good exchange may make forgotten: most exchanges need not ask further. */
+  isMarked = false;
   /** When it gets requests again; 0 while it is not ejected. */
   ejectedUntil = 0;
   /** Since it was added. */
@@ -99,24 +101,22 @@ export class Endpoint<C> {
     if (this.ejectedUntil !== 0 || now - this.#failedAt < ONE_EVENT_MS) return false;
     this.#failedAt = now;
     this.#failures++;
+    this.isMarked = true;
     return ejectFailures > 0 && this.#failures >= ejectFailures;
-  }
-
-  /** True while there is something that a good exchange makes forgotten. */
-  get isMarked(): boolean {
-    return this.#failures > 0 || this.#level > 0;
   }
 
   /** An exchange went well. An ejection is forgotten when the endpoint has been good for as long as it was out. */
   succeeded(now: number): void {
     this.#failures = 0;
     if (this.ejectedUntil === 0 && now - this.#backAt >= this.#outMs) this.#level = 0;
+    this.isMarked = this.#level > 0;
   }
 
   /** Leaves it out; answers for how many milliseconds. */
   eject(now: number, { ejectMs, ejectMaxMs }: EjectPolicy): number {
     this.#outMs = Math.min(ejectMaxMs, ejectMs * 2 ** this.#level);
     this.#level++;
+    this.isMarked = true;
     this.counts.ejections++;
     this.ejectedUntil = now + this.#outMs;
     this.#judge();

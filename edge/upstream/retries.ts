@@ -5,12 +5,13 @@ export interface RetryPolicy {
   readonly retryPerSecond: number;
 }
 
-/** What is remembered is two halves of so many milliseconds, the one that runs and the one before. */
+/** Milliseconds that count as recent: up to two halves, the one that runs and the one before. */
 const HALF_MS = 5000;
 
 /**
  * How many requests of one pool may be sent again, as a share of those that were sent at all: when much fails, sending
- * everything twice is what the workers need least. No clock of its own.
+ * everything twice is what the workers need least. No clock of its own, and none for a request that goes well: how many of
+ * the requests since the last retry are recent is taken from their mean rate.
  */
 export class RetryBudget {
   /** Requests sent again, and requests that were not because the budget was used up. */
@@ -18,25 +19,25 @@ export class RetryBudget {
   denied = 0;
 
   readonly #policy: RetryPolicy;
-  #until = -Infinity;
+  #since: number;
   #requests = 0;
   #requestsBefore = 0;
   #retries = 0;
   #retriesBefore = 0;
 
-  constructor(policy: RetryPolicy) {
+  constructor(policy: RetryPolicy, now: number) {
     this.#policy = policy;
+    this.#since = now;
   }
 
   /** Counts a request in. */
-  count(now: number): void {
-    if (now >= this.#until) this.#turn(now);
+  count(): void {
     this.#requests++;
   }
 
   /** Takes a retry out of the budget; false when there is none left. */
   take(now: number): boolean {
-    if (now >= this.#until) this.#turn(now);
+    if (now - this.#since >= HALF_MS) this.#turn(now);
     if (this.#retries + this.#retriesBefore >= this.#allowed) {
       this.denied++;
       return false;
@@ -52,12 +53,12 @@ export class RetryBudget {
     return Math.floor((requests * retryPercent) / 100) + (retryPerSecond * 2 * HALF_MS) / 1000;
   }
 
-  /** A half is over: it is the one before, unless it was over long ago. */
+  /** A half is over, or many were: then the one before had its share of the requests, and no retries. */
   #turn(now: number): void {
-    const isLongAgo = now - this.#until >= HALF_MS;
-    this.#requestsBefore = isLongAgo ? 0 : this.#requests;
-    this.#retriesBefore = isLongAgo ? 0 : this.#retries;
+    const halves = (now - this.#since) / HALF_MS;
+    this.#requestsBefore = this.#requests / halves;
+    this.#retriesBefore = halves >= 2 ? 0 : this.#retries;
     this.#requests = this.#retries = 0;
-    this.#until = now + HALF_MS;
+    this.#since = now;
   }
 }
