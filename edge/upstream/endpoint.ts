@@ -22,12 +22,11 @@ const ONE_EVENT_MS = 100;
  * One worker, what is open towards it, and whether it gets new requests. No I/O and no clock: `now` is any clock that only
  * goes forwards, in milliseconds.
  *
- *             refused()               checked() often enough           failed() often enough, eject()
- *   usable ─────────────▶ unreachable          ───────▶ failing checks          ───────▶ ejected
- *          ◀─────────────             ◀───────                         ◀───────
- *             reached()                checked()                        back()
+ * Three states, independent of each other; it is usable while it is on the left in all of them:
  *
- * The three are independent of each other; it is usable while none of them holds.
+ *   reachable ── refused() ──▶ unreachable ── reached() ──▶ reachable
+ *   passing ── checked(), often enough ──▶ failing ── checked(), often enough ──▶ passing
+ *   trusted ── failed(), often enough, then eject() ──▶ ejected ── back() ──▶ trusted
  */
 export class Endpoint<C> {
   readonly address: Address;

@@ -22,7 +22,7 @@ export interface HealthOptions extends CheckPolicy, EjectPolicy {
 /** The part of the interval by which a pause is shorter or longer, so that checks do not come all at once. */
 const JITTER = 0.2;
 /** A verdict that is so much later than its time limit, in milliseconds, says that this process stood still, and no more. */
-const LATE_MS = 1000;
+const LATE_MS = 500;
 
 /** Knows which workers of one pool are well: by their checks, by who refused a connection, by what became of exchanges. */
 export class HealthWatch<C> {

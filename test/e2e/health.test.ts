@@ -306,6 +306,25 @@ test("an idle worker that stops to accept connections is found out by the check 
   await logged(({ message }) => message === "worker reachable again");
 });
 
+test("a check during which the edge itself stood still says nothing", async (t) => {
+  const checks: string[] = [];
+  const worker = await httpWorker(t, (_req, res) => {
+    // Edge and worker are one process here: neither runs meanwhile.
+    if (checks.push("one") === 1) for (const until = performance.now() + 700; performance.now() < until;);
+    res.writeHead(checks.length === 1 ? 503 : 200).end();
+  });
+  const { admin } = await swappable(t, {
+    HTTP_UPSTREAMS: worker,
+    HTTP_HEALTH_CHECK: "http:/",
+    HEALTH_INTERVAL_MS: "100",
+    HEALTH_TIMEOUT_MS: "100",
+    HEALTH_FAILURES: "1",
+  });
+  while (checks.length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
+  const shown = (await (await fetch(`http://127.0.0.1:${admin}/upstreams/http`)).json()) as EndpointView[];
+  assert.deepEqual([shown[0]?.healthy, shown[0]?.checks.failed], [true, 0]);
+});
+
 test("with the checks off nobody is asked", async (t) => {
   let connections = 0;
   const server = createServer((socket) => {
