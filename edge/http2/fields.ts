@@ -90,3 +90,15 @@ function checkFields(
   }
   return undefined;
 }
+
+/** What a head says of the bytes that follow: -1 when nothing, NaN when it is no number or says two. */
+export function contentLengthOf(fields: HeaderList): number {
+  let length = -1;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== "content-length") continue;
+    const text = fields[i + 1] ?? "";
+    if (!/^[0-9]{1,15}$/.test(text) || (length >= 0 && length !== Number(text))) return Number.NaN;
+    length = Number(text);
+  }
+  return length;
+}

@@ -1,6 +1,6 @@
 import type { HeaderList, RequestHead } from "../exchange.ts";
 import type { Counts } from "./counts.ts";
-import { checkReply, checkRequest, checkTrailers } from "./fields.ts";
+import { checkReply, checkRequest, checkTrailers, contentLengthOf } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 import { ConnectionError, FLAG, TYPE, withoutPadding } from "./frame.ts";
 import type { Decoded } from "./hpack/decoder.ts";
@@ -34,6 +34,7 @@ export class Head implements Decoded {
   #requestFault: string | undefined | null = null;
   #replyFault: string | undefined | null = null;
   #trailersFault: string | undefined | null = null;
+  #contentLength: number | undefined;
 
   constructor({ fields, neverIndexed, listBytes, tooLarge }: Decoded) {
     this.fields = fields;
@@ -56,6 +57,11 @@ export class Head implements Decoded {
   get trailersFault(): string | undefined {
     if (this.#trailersFault === null) this.#trailersFault = checkTrailers(this.fields);
     return this.#trailersFault;
+  }
+
+  /** As contentLengthOf. */
+  get contentLength(): number {
+    return (this.#contentLength ??= contentLengthOf(this.fields));
   }
 }
 

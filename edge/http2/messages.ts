@@ -7,7 +7,7 @@ const NONE: HeaderList = [];
 
 /** The head of a request on a new stream (server role). Throws a StreamError for a malformed one (RFC 9113, section 8.1.1). */
 export function takeRequest(stream: Stream, head: Head, end: boolean): void {
-  promise(stream, head.fields, end);
+  promise(stream, head, end);
   if (end) stream.onEnd(NONE);
 }
 
@@ -33,22 +33,18 @@ export function takeReply(stream: Stream, head: Head, end: boolean): void {
   if (fault !== undefined) refuse(stream, fault);
   const interim = head.fields[1]?.startsWith("1") === true;
   if (interim && end) refuse(stream, "an interim reply with END_STREAM");
+  if (!interim) promise(stream, head, end);
   stream.headSeen = !interim;
   stream.events?.replied?.(head, end);
   if (end) stream.onEnd(NONE);
 }
 
 /** RFC 9113, section 8.1.1: a content-length that does not fit what follows is a malformed message. */
-function promise(stream: Stream, fields: HeaderList, end: boolean): void {
-  for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i] !== "content-length") continue;
-    const text = fields[i + 1] ?? "";
-    const known = stream.promised;
-    if (!/^[0-9]{1,15}$/.test(text) || (known >= 0 && known !== Number(text)))
-      refuse(stream, "content-length is no number, or two");
-    stream.promised = Number(text);
-  }
-  if (end && stream.promised > 0) refuse(stream, "content-length without content");
+function promise(stream: Stream, head: Head, end: boolean): void {
+  const length = head.contentLength;
+  if (Number.isNaN(length)) refuse(stream, "content-length is no number, or two");
+  stream.promised = length;
+  if (end && length > 0) refuse(stream, "content-length without content");
 }
 
 function refuse(stream: Stream, why: string): never {

@@ -42,7 +42,7 @@ export class Stream implements Incoming, Outgoing {
   sendWindow: number;
   /** What the peer may send. */
   readonly window: ReceiveWindow;
-  /** Bytes that the request's content-length still promises (RFC 9113, section 8.1.1); -1 when it has none. */
+  /** Bytes that the peer's content-length still promises (RFC 9113, section 8.1.1); -1 when it has none. */
   promised = -1;
 
   readonly #connection: Connection;

@@ -144,7 +144,8 @@ interface ReplyFields {
 const REPLIES = new Recall<HeaderList, ReplyFields>((headers) => ({
   isGrpc: (find(headers, "content-type") ?? "").startsWith("application/grpc"),
   hasStatus: find(headers, "grpc-status") !== undefined,
-  toClient: toClient(headers),
+  // Should the worker not keep it, the client still shall be able to read the status that says so.
+  toClient: withoutFields(toClient(headers), "content-length"),
 }));
 
 const TRAILERS = new Recall<HeaderList, ReplyFields>((trailers) => ({

@@ -6,6 +6,9 @@ import { before, test } from "node:test";
 import { CollectRequestSchema, CountRequestSchema } from "../../../services/grpc/gen/echo_pb.ts";
 import { h2, http2Client } from "../../support/clients.ts";
 import type { EchoClient } from "../../support/grpc.ts";
+import { testEdge } from "../../support/edge.ts";
+import { END_HEADERS, END_STREAM, fields, frame } from "../../support/frames.ts";
+import { SETTINGS, hostileWorker } from "../../support/hostile.ts";
 import { GRPC, echoClient, ended, message, withWorker } from "../../support/grpc.ts";
 import type { Stack } from "../../support/stack.ts";
 import { startStack } from "../../support/stack.ts";
@@ -41,6 +44,32 @@ test("a worker that is late in the middle of a reply: trailers with DEADLINE_EXC
   const reply = await h2(http2Client(t, port), { ...GRPC, "grpc-timeout": "100m" }, message());
   assert.deepEqual([reply.body.length, reply.trailers["grpc-status"], reply.code], [8, "4", 0]);
 });
+
+for (const [why, messages] of [
+  ["more", 2],
+  ["less", 0],
+] as const) {
+  test(`a worker that sends ${why} than its content-length: a status, and not a reply that no client can read`, async (t) => {
+    const port = await hostileWorker(t, {
+      http: () => {},
+      grpc: (socket, stream) => {
+        const head = [":status", "200"] as const;
+        const length = ["content-length", String(message().length)] as const;
+        const block = fields(head, ["content-type", "application/grpc"], length);
+        const data = Buffer.concat(Array.from({ length: messages }, () => message()));
+        socket.write(SETTINGS);
+        socket.write(frame("HEADERS", END_HEADERS, stream, block));
+        socket.write(frame("DATA", 0, stream, data));
+        socket.write(frame("HEADERS", END_HEADERS | END_STREAM, stream, fields(["grpc-status", "0"])));
+      },
+      websocket: () => {},
+    });
+    const edge = await testEdge(t, { GRPC_UPSTREAMS: `h2c://127.0.0.1:${port}` });
+    const reply = await h2(http2Client(t, edge.port), GRPC, message());
+    const seen = [reply.headers["content-length"], reply.trailers["grpc-status"], reply.code];
+    assert.deepEqual(seen, [undefined, "14", 0]);
+  });
+}
 
 test("a malformed grpc-timeout is refused", async (t) => {
   const reply = await h2(http2Client(t, stack.port), { ...GRPC, "grpc-timeout": "soon" }, message());
