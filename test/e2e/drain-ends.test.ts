@@ -204,14 +204,19 @@ test("workers that are gone do not hold the drain, nor a request that was waitin
   assert.ok(performance.now() - started < 1000);
 });
 
-test("SIGINT after SIGTERM ends it at once, whatever runs", async (t) => {
-  const { edge, port } = await startStack(t, { DRAIN_SECONDS: "60" });
+test("not ready while it drains, but alive; SIGINT after SIGTERM ends it at once, whatever runs", async (t) => {
+  const admin = await freePort();
+  const { edge, port } = await startStack(t, { DRAIN_SECONDS: "60", ADMIN_PORT: String(admin) });
   const slow = new RawClient(t, port);
   slow.send("GET /slow?ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n");
   const held = openWebSocket(t, port);
   await once(held, "open");
   edge.child.kill("SIGTERM");
   await edge.says(/draining/);
+  const statuses = ["readyz", "livez"].map(
+    async (page) => (await fetch(`http://127.0.0.1:${admin}/${page}`)).status,
+  );
+  assert.deepEqual(await Promise.all(statuses), [503, 200]);
   const started = performance.now();
   edge.child.kill("SIGINT");
   assert.equal((await edge.exited).code, 130);

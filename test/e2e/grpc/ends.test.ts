@@ -8,7 +8,7 @@ import { h2, http2Client } from "../../support/clients.ts";
 import type { EchoClient } from "../../support/grpc.ts";
 import { testEdge } from "../../support/edge.ts";
 import { END_HEADERS, END_STREAM, fields, frame } from "../../support/frames.ts";
-import { SETTINGS, hostileWorker } from "../../support/hostile.ts";
+import { SETTINGS, hostileWorker } from "../../support/hostile-worker.ts";
 import { GRPC, echoClient, ended, message, withWorker } from "../../support/grpc.ts";
 import type { Stack } from "../../support/stack.ts";
 import { startStack } from "../../support/stack.ts";
