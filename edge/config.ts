@@ -72,6 +72,7 @@ export const SETTINGS = {
   http1Carrier:    given("HTTP1_CARRIER", oneOf("http2-proxy", "direct"), "http2-proxy", "How requests that come over HTTP/1.1 get to their worker: by http2-proxy, or straight, which costs less."),
   corsOrigins:     optional("CORS_ORIGINS", list(origin), "Comma list of origins whose pages may make gRPC-Web calls, such as `https://app.example.com`; `*` is any. Without it: none but the edge's own."),
   corsCredentials: given("CORS_CREDENTIALS", onOff, "off", "Let those pages send cookies along with gRPC-Web calls."),
+  doctor:          given("DOCTOR", onOff, "off", "Whether `/.well-known/oneport` tells a caller how its request came (HTTP version, upgrade, forwarding fields), for `npm run doctor`; it needs a token as any path does."),
   trustedHops:     optional("TRUSTED_HOPS", integer(0, 10), "Proxies in front of the edge whose `x-forwarded-*` count. Without it: 1 on Cloud Run, else 0."),
   headBytes:       given("LIMIT_HEAD_BYTES", integer(4096, 1_048_576), "65536", "Bytes of a request head; over it 431."),
   headMs:          given("LIMIT_HEAD_MS", integer(100, 60_000), "10000", "Milliseconds a client has to send a request head, counted from the first byte."),

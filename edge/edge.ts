@@ -174,6 +174,7 @@ export function createEdge(config: Config, log: Log): Edge {
     cors,
     lifecycle,
     log,
+    tellsArrival: config.doctor ? config.trustedHops : undefined,
   };
   const metrics = new Metrics();
   const full = seldom(FULL_MS, () => log.warn({ limit: "connections" }, EXCEEDED.connections));

@@ -1,3 +1,4 @@
+import { ARRIVAL_PATH, tellArrival } from "./arrival.ts";
 import type { Authenticate } from "./auth/authenticate.ts";
 import type { Carry, Passenger } from "./carry.ts";
 import { EdgeError, toEdgeError } from "./errors.ts";
@@ -15,6 +16,8 @@ export interface HandleDeps {
   readonly cors: Cors | undefined;
   readonly lifecycle: Lifecycle;
   readonly log: Log;
+  /** TRUSTED_HOPS, where the edge says how requests come to it; else undefined. */
+  readonly tellsArrival: number | undefined;
 }
 
 /**
@@ -70,6 +73,11 @@ class Journey implements Passenger {
     // Refused while it was being authenticated: the drain time is over.
     if (exchange.status !== undefined) return this.fail(new EdgeError("draining"));
     if (this.#kind === "preflight") return this.#answer();
+    const { tellsArrival } = this.#deps;
+    if (tellsArrival !== undefined && exchange.head.path === ARRIVAL_PATH && this.#kind !== "grpc") {
+      tellArrival(exchange, tellsArrival);
+      return this.settled(undefined, undefined);
+    }
     this.#deps.carry[this.#kind](this);
   }
 

@@ -29,6 +29,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["within.ts", 1],
   ["message/", 1],
   ["cors.ts", 2],
+  ["arrival.ts", 2],
   ["route.ts", 2],
   ["origin.ts", 2],
   ["explain.ts", 2],

@@ -19,7 +19,10 @@ export function readToken(head: RequestHead, mode: "verify" | "iap"): string {
   if (another !== undefined)
     throw new EdgeError("unauthenticated", "the request carries more than one token");
   if (token === undefined || token === "")
-    throw new EdgeError("unauthenticated", "the request carries no ID token");
+    throw new EdgeError(
+      "unauthenticated",
+      mode === "iap" ? `the request carries no ${IAP_HEADER}` : "the request carries no ID token",
+    );
   return token;
 }
 

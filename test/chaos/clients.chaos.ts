@@ -7,7 +7,7 @@ import type { TestContext } from "node:test";
 import { RawClient, http2Client } from "../support/clients.ts";
 import { mostFiles, withFiles } from "../support/files.ts";
 import { FrameClient, PREFACE, headers } from "../support/frames.ts";
-import { flood } from "../support/hostile.ts";
+import { flood } from "../support/hostile-worker.ts";
 import { pause } from "../support/load.ts";
 import type { Program } from "../support/processes.ts";
 import { runScript } from "../support/processes.ts";
