@@ -1,0 +1,92 @@
+import { ARRIVAL_PATH } from "../../edge/arrival.ts";
+import type { Answer } from "./answer.ts";
+import { ask1 } from "./answer.ts";
+import type { Finding } from "./finding.ts";
+import { failed, ok, sentence } from "./finding.ts";
+import { refusalOf } from "./refusal.ts";
+import type { Site } from "./site.ts";
+import type { Clocks } from "./token.ts";
+import { SKEW_SECONDS, claimsOf, quote, span, whyRefused } from "./token.ts";
+
+/** Who gets in. */
+export interface Door {
+  readonly findings: readonly Finding[];
+  /** True when what follows can be tried: requests of this caller get past whoever checks them. */
+  readonly open: boolean;
+}
+
+/** Tries the door without a token, and with the one that was given; compares the clocks on the way. */
+export async function tryDoor(site: Site, now: () => number = Date.now): Promise<Door> {
+  let without: Answer;
+  try {
+    without = await ask1(site, { path: ARRIVAL_PATH, as: "nobody" });
+  } catch (thrown) {
+    return { findings: [failed("door", sentence(thrown), NO_HTTP)], open: false };
+  }
+  const clocks = readClocks(without, now);
+  const bare = withoutToken(site, without);
+  const findings = [clockFinding(clocks), bare.finding];
+  if (site.token === undefined) return { findings, open: bare.open };
+  const given = await withToken(site, site.token, clocks);
+  return { findings: [...findings, given], open: given.verdict === "ok" };
+}
+
+const NO_HTTP = "Check that --server leads to the edge or a proxy in front of it: no HTTP/1.1 reply came.";
+
+function withoutToken(site: Site, answer: Answer): { finding: Finding; open: boolean } {
+  const check = "without a token";
+  const refusal = refusalOf(answer);
+  if (refusal === undefined) {
+    if (site.token === undefined) return { finding: ok(check, "let in: open to everybody"), open: true };
+    const change =
+      "Set AUTH_AUDIENCE and AUTH_SERVICE_ACCOUNTS: the edge lets everybody in, with or without a token.";
+    return { finding: failed(check, `${answer.status}, let in`, change), open: true };
+  }
+  if (refusal.code === "unauthenticated")
+    return { finding: ok(check, `refused: ${answer.status}, as it should be`), open: false };
+  // Whoever checks callers in front may let this one in once it has a token.
+  if (refusal.by !== "the edge" && site.token !== undefined && [401, 403, 302].includes(answer.status))
+    return { finding: ok(check, `refused by ${refusal.by}: ${answer.status}`), open: false };
+  // The HTTP worker is not the door: others may be there.
+  const open = refusal.by === "the edge";
+  return { finding: failed(check, refusal.saw, refusal.change), open };
+}
+
+async function withToken(site: Site, token: string, clocks: Clocks): Promise<Finding> {
+  const check = "with the token";
+  const given = claimsOf(token);
+  let answer: Answer;
+  try {
+    answer = await ask1(site, { path: ARRIVAL_PATH });
+  } catch (thrown) {
+    return failed(check, sentence(thrown), "Give a token without spaces or line breaks.");
+  }
+  const refusal = refusalOf(answer);
+  if (refusal === undefined || (refusal.by === "the edge" && refusal.code !== "unauthenticated")) {
+    if (refusal?.code !== "forbidden") return ok(check, "let in");
+    const email = quote(given?.["email"]);
+    return failed(
+      check,
+      refusal.saw,
+      `Add ${email} to AUTH_SERVICE_ACCOUNTS, or use an account that is on it.`,
+    );
+  }
+  if (refusal.message === undefined) return failed(check, refusal.saw, refusal.change);
+  return failed(check, refusal.saw, whyRefused(token, refusal.message, clocks));
+}
+
+function readClocks({ headers }: Answer, now: () => number): Clocks {
+  const there = Date.parse(headers["date"] ?? "") / 1000;
+  return { here: now() / 1000, there: Number.isNaN(there) ? undefined : there };
+}
+
+function clockFinding({ here, there }: Clocks): Finding {
+  if (there === undefined) return ok("clock", "the server does not say the time");
+  const ahead = there - here;
+  if (Math.abs(ahead) <= SKEW_SECONDS) return ok("clock", "the server's is the same as this machine's");
+  return failed(
+    "clock",
+    `the server's is ${span(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} this machine's`,
+    "Set the clock that is wrong: tokens are refused when they differ by more than 30 s.",
+  );
+}

@@ -1,0 +1,115 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import { limited, unreachable } from "../smoke/http.ts";
+import type { Answer } from "./answer.ts";
+import { ask1, ask2, open1 } from "./answer.ts";
+import type { Finding } from "./finding.ts";
+import { failed, ok, sentence, unknown } from "./finding.ts";
+import { refusalOf } from "./refusal.ts";
+import type { Site } from "./site.ts";
+import { isTls } from "./site.ts";
+
+const EVENTS = 2;
+/** Longer than what a proxy may wait for more to send along (HAProxy: 200 ms). */
+const EVENT_MS = 400;
+/** Just above what Cloud Run takes over HTTP/1.1. */
+const LARGE_BYTES = 33 * 1_048_576;
+const LARGE_MS = 120_000;
+
+/** Is HTTP/1.1 served? */
+export async function overHttp1(site: Site): Promise<Finding> {
+  return judge("HTTP/1.1", ask1(site, { path: "/ping" }), "Check that --server leads to the edge.");
+}
+
+/** Is HTTP/2 served, by ALPN or by prior knowledge? */
+export async function overHttp2(site: Site): Promise<Finding> {
+  const how = isTls(site) ? "HTTP/2 by ALPN" : "HTTP/2 by prior knowledge";
+  return judge("HTTP/2", ask2(site, { path: "/ping" }), `Let what stands in front of the edge serve ${how}.`);
+}
+
+async function judge(check: string, asked: Promise<Answer>, change: string): Promise<Finding> {
+  try {
+    const answer = await asked;
+    const refusal = refusalOf(answer);
+    if (refusal !== undefined) return failed(check, refusal.saw, refusal.change);
+    return ok(check, `GET /ping: ${answer.status}`);
+  } catch (thrown) {
+    return failed(check, sentence(thrown), change);
+  }
+}
+
+/** Does a second request go over the same connection? */
+export async function keptAlive(site: Site): Promise<Finding> {
+  const check = "keep-alive";
+  const agent = new (isTls(site) ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: 1 });
+  try {
+    await ask1(site, { path: "/ping" }, agent);
+    const second = open1(site, { path: "/ping" }, agent);
+    const [reply] = (await limited(site, once(second.end(), "response"))) as [IncomingMessage];
+    reply.resume();
+    if (second.reusedSocket) return ok(check, "two requests on one connection");
+    return failed(
+      check,
+      "the connection was closed behind the first reply",
+      "Switch keep-alive on in what stands in front of the edge: each request costs a new connection.",
+    );
+  } catch (thrown) {
+    return failed(
+      check,
+      sentence(thrown),
+      "Look at the edge's log: the second request on a connection failed.",
+    );
+  } finally {
+    agent.destroy();
+  }
+}
+
+/** Do server-sent events come one by one? The example HTTP worker sends them. */
+export async function events(site: Site): Promise<Finding> {
+  const check = "server-sent events";
+  const request = open1(site, { path: `/events?count=${EVENTS}&interval_ms=${EVENT_MS}` }, false);
+  try {
+    const [reply] = (await limited(site, once(request.end(), "response"))) as [IncomingMessage];
+    if (reply.statusCode !== 200 || !(reply.headers["content-type"] ?? "").startsWith("text/event-stream")) {
+      reply.destroy();
+      return unknown(
+        check,
+        `GET /events: ${reply.statusCode}`,
+        "Try an event stream of your own worker by hand: this one has no /events.",
+      );
+    }
+    let first: number | undefined;
+    for await (const _ of reply) first ??= performance.now();
+    const early = performance.now() - (first ?? performance.now());
+    if (early >= EVENT_MS / 4) return ok(check, `the first came ${Math.round(early)} ms before the end`);
+    return failed(
+      check,
+      "all came at once, at the end",
+      "Switch buffering of replies off in what stands in front of the edge (nginx: proxy_buffering off).",
+    );
+  } catch (thrown) {
+    const text = sentence(thrown instanceof Error ? unreachable(thrown) : thrown);
+    return failed(check, text, "Look at the edge's log: the stream was cut.");
+  } finally {
+    request.destroy();
+  }
+}
+
+/** Does a request above Cloud Run's limit for HTTP/1.1 get through? */
+export async function large(site: Site): Promise<Finding> {
+  const check = "large request";
+  const body = Buffer.alloc(LARGE_BYTES);
+  try {
+    const patient = { ...site, timeoutMs: Math.max(site.timeoutMs, LARGE_MS) };
+    const answer = await ask1(patient, { path: "/upload", method: "POST", body });
+    const refusal = refusalOf(answer);
+    if (refusal !== undefined) return failed(check, refusal.saw, refusal.change);
+    return ok(check, `33 MiB: ${answer.status}`);
+  } catch (thrown) {
+    const change =
+      "Raise the limit on the size of requests in what stands in front of the edge (Cloud Run: --use-http2).";
+    return failed(check, `33 MiB: ${sentence(thrown)}`, change);
+  }
+}

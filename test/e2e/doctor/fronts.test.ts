@@ -1,0 +1,236 @@
+// What the doctor says of an edge behind proxies that nobody here wrote: HAProxy as Cloud Run's two modes, and both as they are often set up wrong.
+import assert from "node:assert/strict";
+import { before, describe, test } from "node:test";
+import { NEEDS_FRONTS, startHaproxy, startNginx } from "../../support/fronts.ts";
+import { doctor } from "../../support/doctor.ts";
+import { testEdge } from "../../support/edge.ts";
+import { freePort } from "../../support/family.ts";
+import { startWorkers, upstreams } from "../../support/stack.ts";
+import { suiteScope } from "../../support/suite.ts";
+
+const NAMES = [
+  "default",
+  "endToEnd",
+  "notOffered",
+  "downgraded",
+  "waits",
+  "cuts",
+  "refuses",
+  "late",
+  "noTrace",
+  "buffers",
+  "noUpgrade",
+  "large",
+] as const;
+const ports = {} as Record<(typeof NAMES)[number], number>;
+
+const suite = suiteScope();
+before(async () => {
+  if (NEEDS_FRONTS.skip !== false) return;
+  for (const name of NAMES) ports[name] = await freePort();
+  const workers = upstreams(await startWorkers(suite));
+  const edge = await testEdge(suite, { ...workers, DOCTOR: "on", TRUSTED_HOPS: "1" });
+  const plain = await testEdge(suite, { ...workers, DOCTOR: "on" });
+  const withoutConnect = await testEdge(suite, { ...workers, DOCTOR: "on", WEBSOCKET_OVER_HTTP2: "off" });
+  const silent = await testEdge(suite, workers);
+  await startHaproxy(
+    suite,
+    `
+frontend default
+  bind 127.0.0.1:${ports.default}
+  option forwardfor
+  http-request set-header x-cloud-trace-context 1/2
+  use_backend grpc if { req.hdr(content-type) -m beg application/grpc }
+  default_backend http1
+backend http1
+  server edge 127.0.0.1:${edge.port}
+backend grpc
+  server edge 127.0.0.1:${edge.port} proto h2
+
+frontend end_to_end
+  bind 127.0.0.1:${ports.endToEnd}
+  default_backend http2
+backend http2
+  server edge 127.0.0.1:${plain.port} proto h2
+
+frontend not_offered
+  bind 127.0.0.1:${ports.notOffered}
+  default_backend without_connect
+backend without_connect
+  server edge 127.0.0.1:${withoutConnect.port} proto h2
+
+frontend downgraded
+  bind 127.0.0.1:${ports.downgraded}
+  default_backend plain
+backend plain
+  server edge 127.0.0.1:${plain.port}
+
+frontend waits
+  bind 127.0.0.1:${ports.waits}
+  option http-buffer-request
+  default_backend http2
+
+frontend cuts
+  bind 127.0.0.1:${ports.cuts}
+  timeout client 500ms
+  default_backend cuts
+backend cuts
+  timeout tunnel 500ms
+  timeout server 500ms
+  server edge 127.0.0.1:${plain.port} proto h2
+
+frontend refuses
+  bind 127.0.0.1:${ports.refuses}
+  http-request return status 403 content-type "text/html" string "<html><title>403 Forbidden</title></html>" hdr Server "Google Frontend"
+
+frontend late
+  bind 127.0.0.1:${ports.late}
+  http-after-response set-header date "Thu, 01 Jan 2026 00:00:00 GMT"
+  default_backend plain
+
+frontend no_trace
+  bind 127.0.0.1:${ports.noTrace}
+  default_backend silent
+backend silent
+  server edge 127.0.0.1:${silent.port} proto h2
+`,
+    NAMES.slice(0, -3).map((name) => ports[name]),
+  );
+  const server = (port: number, more: string): string =>
+    `server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${plain.port}; ${more} } }\n`;
+  await startNginx(
+    suite,
+    server(ports.buffers, "proxy_http_version 1.0;") +
+      server(ports.noUpgrade, "proxy_http_version 1.1; proxy_buffering off;") +
+      server(ports.large, "client_max_body_size 32m;"),
+    [ports.buffers, ports.noUpgrade, ports.large],
+  );
+});
+
+// Side by side: each waits for events more than it works.
+describe("the doctor", { concurrency: true }, () => {
+  test(
+    "Cloud Run's default mode, by HAProxy: all is well, and it says which mode",
+    NEEDS_FRONTS,
+    async () => {
+      const diagnosis = await doctor(ports.default);
+      diagnosis.allIsWell();
+      assert.match(diagnosis.of("mode").saw, /Cloud Run's default mode/);
+      assert.equal(diagnosis.of("WebSocket arrives").saw, "as upgrade, HTTP/1.1");
+      assert.match(diagnosis.of("client address").saw, /1 entry, TRUSTED_HOPS is 1/);
+      assert.equal(diagnosis.of("trace").saw, "x-cloud-trace-context arrive");
+      assert.match(diagnosis.of("gRPC bidi streaming").saw, /full-duplex/);
+    },
+  );
+
+  test("HTTP/2 end to end, by HAProxy: a WebSocket arrives as extended CONNECT", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.endToEnd);
+    diagnosis.allIsWell();
+    assert.match(diagnosis.of("mode").saw, /--use-http2/);
+    assert.equal(diagnosis.of("WebSocket arrives").saw, "as extended CONNECT, HTTP/2");
+  });
+
+  test(
+    "HTTP/2 end to end, and extended CONNECT switched off: that is what to change",
+    NEEDS_FRONTS,
+    async () => {
+      const diagnosis = await doctor(ports.notOffered);
+      assert.match(diagnosis.of("mode").saw, /--use-http2/);
+      assert.deepEqual(diagnosis.are("failed"), ["WebSocket by upgrade", "WebSocket by CONNECT"]);
+      diagnosis.failed("WebSocket by upgrade", /^50\d, not from the edge/, /^Set WEBSOCKET_OVER_HTTP2=on/);
+      diagnosis.failed("WebSocket by CONNECT", /./, /^Set WEBSOCKET_OVER_HTTP2=on/);
+    },
+  );
+
+  test("gRPC over HTTP/1.1: each kind says that it needs HTTP/2", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.downgraded, { patienceMs: 300 });
+    assert.match(diagnosis.of("mode").saw, /default mode/);
+    for (const kind of ["unary", "server streaming", "client streaming", "bidi streaming"])
+      diagnosis.failed(
+        `gRPC ${kind}`,
+        /arrived as HTTP\/1\.1 and went to the HTTP worker/,
+        /^Deploy with --use-http2/,
+      );
+  });
+
+  test("a front that waits for the whole request: bidi is half-duplex", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.waits, { patienceMs: 300 });
+    diagnosis.failed(
+      "gRPC bidi streaming",
+      /half-duplex/,
+      /^Deploy with --use-http2.*without buffering requests/,
+    );
+    assert.deepEqual(diagnosis.are("failed"), ["gRPC bidi streaming"]);
+  });
+
+  test(
+    "a front with a time limit: --hold says after how long it cuts, and that it was not the edge",
+    NEEDS_FRONTS,
+    async () => {
+      const diagnosis = await doctor(ports.cuts, {}, { holdSeconds: 5 });
+      const change = /^Raise the time limit.*LIMIT_TUNNEL_SECONDS/;
+      diagnosis.failed(
+        "a long WebSocket",
+        /dropped without a Close frame, after [0-3]\.\d s: not by the edge/,
+        change,
+      );
+      diagnosis.failed("a long gRPC stream", /cut.*after [0-3]\.\d s: not by the edge/, change);
+    },
+  );
+
+  test("Google's own 403: Cloud Run checks callers, the edge was not reached", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.refuses);
+    diagnosis.failed(
+      "without a token",
+      /403 from Google's front end/,
+      /X-Serverless-Authorization.*--allow-unauthenticated/,
+    );
+    const given = await doctor(ports.refuses, { token: "a.b.c" });
+    assert.match(given.of("without a token").saw, /refused by Google's front end/);
+    given.failed("with the token", /403 from Google's front end/, /roles\/run\.invoker/);
+  });
+
+  test("a server whose clock is wrong", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.late, { patienceMs: 300 });
+    diagnosis.failed("clock", /^the server's is \d+ h behind this machine's/, /^Set the clock that is wrong/);
+  });
+
+  test(
+    "without DOCTOR=on the example worker still shows the mode; the handshake stays unknown",
+    NEEDS_FRONTS,
+    async () => {
+      const diagnosis = await doctor(ports.noTrace);
+      assert.match(diagnosis.of("mode").saw, /--use-http2/);
+      assert.deepEqual(diagnosis.are("unknown"), ["WebSocket arrives"]);
+      assert.match(diagnosis.of("WebSocket arrives").change ?? "", /DOCTOR=on/);
+      assert.deepEqual(diagnosis.are("failed"), []);
+    },
+  );
+
+  test("nginx as it comes: events are buffered, there is no HTTP/2", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.buffers);
+    diagnosis.failed("server-sent events", /all came at once/, /proxy_buffering off/);
+    diagnosis.failed("HTTP/2", /./, /serve HTTP\/2 by prior knowledge/);
+    diagnosis.failed("mode", /as HTTP\/1\.0/, /proxy_http_version 1\.1/);
+  });
+
+  test(
+    "nginx without the two lines for WebSockets: the handshake arrives as a plain request",
+    NEEDS_FRONTS,
+    async () => {
+      const diagnosis = await doctor(ports.noUpgrade);
+      diagnosis.failed(
+        "WebSocket arrives",
+        /as a plain request, HTTP\/1\.1/,
+        /^Let Upgrade and Connection through/,
+      );
+      diagnosis.failed("WebSocket by upgrade", /404 instead of 101/, /^Let Upgrade and Connection through/);
+      assert.equal(diagnosis.of("server-sent events").verdict, "ok");
+    },
+  );
+
+  test("a front that takes 32 MiB: --large says so", NEEDS_FRONTS, async () => {
+    const diagnosis = await doctor(ports.large, {}, { large: true });
+    diagnosis.failed("large request", /413/, /limit on the size of requests/);
+  });
+});
