@@ -91,10 +91,15 @@ function flat(headers: IncomingHttpHeaders): Answer["headers"] {
 
 /** The members of a JSON object, or none. */
 export function members(body: string): Readonly<Record<string, unknown>> {
+  return object(body) ?? {};
+}
+
+/** A JSON object; undefined for anything else. */
+export function object(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const value = JSON.parse(body) as unknown;
-    return typeof value === "object" && value !== null ? { ...value } : {};
+    const value = JSON.parse(text) as unknown;
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }

@@ -14,7 +14,7 @@ export class GrpcCall {
   /** When each message came, on performance.now()'s clock. */
   readonly came: number[] = [];
   readonly messages: Buffer[] = [];
-  /** Resolves with the first message, or with the end. */
+  /** Resolves with the first message, or with the end of the reply. */
   readonly answered: Promise<void>;
   /** Resolves when nothing more comes. */
   readonly ended: Promise<void>;
@@ -42,6 +42,7 @@ export class GrpcCall {
       else this.answer = { ...this.answer, body: this.answer.body + bytes.toString() };
       if (this.messages.length > 0) first();
     });
+    stream.once("end", first);
     // How it ended is read from rstCode.
     stream.on("error", () => {});
     this.ended = new Promise((resolve) =>

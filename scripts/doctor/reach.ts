@@ -97,7 +97,8 @@ function whyNoTls(thrown: unknown): string {
 function reason(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
   const said = typeof cause === "object" && cause !== null && "reason" in cause ? cause.reason : undefined;
-  return typeof said === "string" ? said : sentence(thrown);
+  // Node adds advice of its own behind a semicolon.
+  return typeof said === "string" ? said : (sentence(thrown).split(";", 1)[0] ?? "");
 }
 
 async function connected<S extends Socket, T>(

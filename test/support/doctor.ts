@@ -1,8 +1,20 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Server as HttpServer } from "node:http";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { TestContext } from "node:test";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Wanted } from "../../scripts/doctor/diagnose.ts";
 import { diagnose } from "../../scripts/doctor/diagnose.ts";
 import type { Finding } from "../../scripts/doctor/finding.ts";
 import type { Site } from "../../scripts/doctor/site.ts";
+import { serviceDefinition } from "../../services/grpc/definition.ts";
+import { echo } from "../../services/grpc/echo.ts";
+import { Echo } from "../../services/grpc/gen/echo_pb.ts";
+import { createApp } from "../../services/http/app.ts";
+import { attachWebSockets } from "../../services/ws/sockets.ts";
+import { httpWorker } from "./workers.ts";
 
 export function site(port: number, more: Partial<Site> = {}): Site {
   return { url: new URL(`http://127.0.0.1:${port}`), timeoutMs: 10_000, wsPath: "/ws", ...more };
@@ -48,4 +60,34 @@ export class Diagnosis {
       [],
     );
   }
+}
+
+/** The example workers in this process, where their own one is nothing that is tested: the settings by which an edge finds them. */
+export async function workersHere(t: Pick<TestContext, "after">): Promise<Record<string, string>> {
+  const sockets = createServer();
+  const attached = attachWebSockets(sockets);
+  const calls = new Server();
+  calls.addService(serviceDefinition(Echo), echo);
+  const grpc = await new Promise<number>((resolve, reject) =>
+    calls.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
+      error === null ? resolve(port) : reject(error),
+    ),
+  );
+  const ws = await listening(sockets);
+  t.after(() => {
+    attached.close(() => {});
+    sockets.close();
+    sockets.closeAllConnections();
+    calls.forceShutdown();
+  });
+  return {
+    HTTP_UPSTREAMS: await httpWorker(t, createApp()),
+    GRPC_UPSTREAMS: `h2c://127.0.0.1:${grpc}`,
+    WS_UPSTREAMS: `http://127.0.0.1:${ws}`,
+  };
+}
+
+async function listening(server: HttpServer): Promise<number> {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return (server.address() as AddressInfo).port;
 }

@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { NEEDS_FRONTS, startHaproxy, startNginx } from "../../support/fronts.ts";
-import { doctor } from "../../support/doctor.ts";
+import { doctor, workersHere } from "../../support/doctor.ts";
 import { testEdge } from "../../support/edge.ts";
 import { freePort } from "../../support/family.ts";
-import { startWorkers, upstreams } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
 
 const NAMES = [
@@ -28,7 +27,7 @@ const suite = suiteScope();
 before(async () => {
   if (NEEDS_FRONTS.skip !== false) return;
   for (const name of NAMES) ports[name] = await freePort();
-  const workers = upstreams(await startWorkers(suite));
+  const workers = await workersHere(suite);
   const edge = await testEdge(suite, { ...workers, DOCTOR: "on", TRUSTED_HOPS: "1" });
   const plain = await testEdge(suite, { ...workers, DOCTOR: "on" });
   const withoutConnect = await testEdge(suite, { ...workers, DOCTOR: "on", WEBSOCKET_OVER_HTTP2: "off" });
