@@ -24,16 +24,19 @@ export interface Ask {
 }
 
 /** A request over HTTP/1.1. Rejects with a sentence. */
-export function ask1(site: Site, ask: Ask, agent: Agent | false = false): Promise<Answer> {
-  return limited(
-    site,
-    new Promise((resolve, reject) => {
-      const request = open1(site, ask, agent);
-      request.on("response", (reply) => void read1(reply).then(resolve, reject));
-      request.on("error", (error) => reject(unreachable(error)));
-      request.end(ask.body);
-    }),
-  );
+export async function ask1(site: Site, ask: Ask, agent: Agent | false = false): Promise<Answer> {
+  const request = open1(site, ask, agent);
+  const answer = new Promise<Answer>((resolve, reject) => {
+    request.on("response", (reply) => void read1(reply).then(resolve, reject));
+    request.on("error", (error) => reject(unreachable(error)));
+  });
+  try {
+    request.end(ask.body);
+    return await limited(site, answer);
+  } catch (thrown) {
+    request.destroy();
+    throw thrown;
+  }
 }
 
 /** The same, its reply not yet read. */

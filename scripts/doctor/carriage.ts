@@ -63,7 +63,7 @@ const MODES: Readonly<Record<Exclude<Mode, "unknown">, string>> = {
 export function carriageFindings({ mode, http1, http2, webSocket, arrival }: Carriage): Finding[] {
   const { forwardedFor, trustedHops, trace } = arrival;
   const findings = [mode === "unknown" ? noMode(http1, http2) : ok("mode", MODES[mode])];
-  findings.push(handshakeFinding(webSocket));
+  findings.push(handshakeFinding(webSocket, arrival));
   if (forwardedFor === undefined || trustedHops === undefined || trace === undefined) return findings;
   findings.push(hops(forwardedFor, trustedHops));
   findings.push(
@@ -72,8 +72,14 @@ export function carriageFindings({ mode, http1, http2, webSocket, arrival }: Car
   return findings;
 }
 
-function handshakeFinding(webSocket: Carriage["webSocket"]): Finding {
+function handshakeFinding(webSocket: Carriage["webSocket"], arrival: Partial<Arrival>): Finding {
   const check = "WebSocket arrives";
+  if (webSocket === undefined && isTold(arrival))
+    return unknown(
+      check,
+      "no handshake gets to the edge",
+      "Change what the rows about WebSockets below say.",
+    );
   if (webSocket === undefined) return unknown(check, "the edge does not say", TELL);
   const { as, protocol } = webSocket;
   if (as === "request") return failed(check, `as a plain request, ${protocol}`, PASS_UPGRADE);

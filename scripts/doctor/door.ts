@@ -1,8 +1,9 @@
 import { ARRIVAL_PATH } from "../../edge/arrival.ts";
+import type { FailureCode } from "../../edge/errors.ts";
 import type { Answer } from "./answer.ts";
 import { ask1 } from "./answer.ts";
 import type { Finding } from "./finding.ts";
-import { failed, ok, sentence } from "./finding.ts";
+import { failed, ok, sentence, unknown } from "./finding.ts";
 import { refusalOf } from "./refusal.ts";
 import type { Site } from "./site.ts";
 import type { Clocks } from "./token.ts";
@@ -23,7 +24,12 @@ export async function tryDoor(site: Site, now: () => number = Date.now): Promise
   } catch (thrown) {
     return { findings: [failed("door", sentence(thrown), NO_HTTP)], open: false };
   }
-  const clocks = readClocks(without, now);
+  if (isSentToTls(site, without))
+    return {
+      findings: [failed("door", `${without.status} to https://`, "Use https:// in --server.")],
+      open: false,
+    };
+  const clocks = await readClocks(site, without, now);
   const bare = withoutToken(site, without);
   const findings = [clockFinding(clocks), bare.finding];
   if (site.token === undefined) return { findings, open: bare.open };
@@ -31,7 +37,19 @@ export async function tryDoor(site: Site, now: () => number = Date.now): Promise
   return { findings: [...findings, given], open: given.verdict === "ok" };
 }
 
+/** What the edge says of a caller; what else it may say is about workers. */
+const OF_CALLERS: ReadonlySet<FailureCode | undefined> = new Set([
+  "unauthenticated",
+  "forbidden",
+  "keys_unavailable",
+]);
+
 const NO_HTTP = "Check that --server leads to the edge or a proxy in front of it: no HTTP/1.1 reply came.";
+
+function isSentToTls({ url }: Site, { status, headers }: Answer): boolean {
+  const isRedirect = [301, 302, 307, 308].includes(status);
+  return isRedirect && (headers["location"] ?? "").startsWith(`https://${url.hostname}`);
+}
 
 function withoutToken(site: Site, answer: Answer): { finding: Finding; open: boolean } {
   const check = "without a token";
@@ -54,7 +72,6 @@ function withoutToken(site: Site, answer: Answer): { finding: Finding; open: boo
 
 async function withToken(site: Site, token: string, clocks: Clocks): Promise<Finding> {
   const check = "with the token";
-  const given = claimsOf(token);
   let answer: Answer;
   try {
     answer = await ask1(site, { path: ARRIVAL_PATH });
@@ -62,26 +79,32 @@ async function withToken(site: Site, token: string, clocks: Clocks): Promise<Fin
     return failed(check, sentence(thrown), "Give a token without spaces or line breaks.");
   }
   const refusal = refusalOf(answer);
-  if (refusal === undefined || (refusal.by === "the edge" && refusal.code !== "unauthenticated")) {
-    if (refusal?.code !== "forbidden") return ok(check, "let in");
-    const email = quote(given?.["email"]);
+  if (refusal === undefined || (refusal.by === "the edge" && !OF_CALLERS.has(refusal.code)))
+    return ok(check, "let in");
+  if (refusal.code === "forbidden") {
+    const email = quote(claimsOf(token)?.["email"]);
     return failed(
       check,
       refusal.saw,
       `Add ${email} to AUTH_SERVICE_ACCOUNTS, or use an account that is on it.`,
     );
   }
-  if (refusal.message === undefined) return failed(check, refusal.saw, refusal.change);
+  if (refusal.code !== "unauthenticated" || refusal.message === undefined)
+    return failed(check, refusal.saw, refusal.change);
   return failed(check, refusal.saw, whyRefused(token, refusal.message, clocks));
 }
 
-function readClocks({ headers }: Answer, now: () => number): Clocks {
-  const there = Date.parse(headers["date"] ?? "") / 1000;
+/** Over HTTP/2 the edge's own replies have no Date, but a worker's has. */
+async function readClocks(site: Site, { headers }: Answer, now: () => number): Promise<Clocks> {
+  const ping =
+    headers["date"] === undefined ? await ask1(site, { path: "/ping" }).catch(() => undefined) : undefined;
+  const there = Date.parse(headers["date"] ?? ping?.headers["date"] ?? "") / 1000;
   return { here: now() / 1000, there: Number.isNaN(there) ? undefined : there };
 }
 
 function clockFinding({ here, there }: Clocks): Finding {
-  if (there === undefined) return ok("clock", "the server does not say the time");
+  if (there === undefined)
+    return unknown("clock", "the server sends no Date", "Compare the server's clock with this one by hand.");
   const ahead = there - here;
   if (Math.abs(ahead) <= SKEW_SECONDS) return ok("clock", "the server's is the same as this machine's");
   return failed(

@@ -157,7 +157,7 @@ function cut(call: GrpcCall, check: string): Finding {
 }
 
 function through(call: GrpcCall): string {
-  return `status 0 in trailers, ${call.messages.length} ${call.messages.length === 1 ? "reply" : "replies"}`;
+  return `arrives as HTTP/2, status 0 in trailers, ${call.messages.length} ${call.messages.length === 1 ? "reply" : "replies"}`;
 }
 
 function late(ms: number): Promise<false> {

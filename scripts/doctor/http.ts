@@ -74,6 +74,8 @@ export async function events(site: Site): Promise<Finding> {
     const [reply] = (await limited(site, once(request.end(), "response"))) as [IncomingMessage];
     if (reply.statusCode !== 200 || !(reply.headers["content-type"] ?? "").startsWith("text/event-stream")) {
       reply.destroy();
+      if ((reply.statusCode ?? 0) >= 500)
+        return unknown(check, `GET /events: ${reply.statusCode}`, "Change what the rows above say first.");
       return unknown(
         check,
         `GET /events: ${reply.statusCode}`,

@@ -24,7 +24,8 @@ const SETTING: Readonly<Record<Protocol, string>> = {
 /** Who refused, if it was not the worker who answered. */
 export function refusalOf(answer: Answer, protocol: Protocol = "HTTP"): Refusal | undefined {
   const { error, message } = members(answer.body);
-  if (isCode(error) && typeof message === "string") return byEdge(error, message, protocol, answer.status);
+  if (isCode(error) && typeof message === "string" && FAILURES[error].http === answer.status)
+    return byEdge(error, message, protocol, answer.status);
   if (isIap(answer)) return IAP;
   if (isGoogle(answer)) return byGoogle(answer);
   return byProxy(answer);

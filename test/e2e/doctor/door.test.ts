@@ -170,6 +170,29 @@ describe("the doctor", { concurrency: true }, () => {
     diagnosis.failed("with the token", /no x-goog-iap-jwt-assertion/, /^Call the URL that IAP protects/);
   });
 
+  test("an edge that cannot fetch keys", async (t) => {
+    const dead = `http://127.0.0.1:${await freePort()}/certs`;
+    const edge = await testEdge(t, settings("", issuer, { ...worker, AUTH_CERTS_URL: dead }));
+    const diagnosis = await doctor(edge.port, { token: issuer.mint(OPTIONS) });
+    diagnosis.failed("with the token", /cannot be verified/, /^Let the edge reach the verification keys/);
+  });
+
+  test("http:// where only https:// is served", async (t) => {
+    const port = await front(t, (_req, res) => {
+      res.writeHead(302, { location: "https://127.0.0.1/", server: "Google Frontend" }).end();
+    });
+    (await doctor(port)).failed("door", /302 to https/, /^Use https:/);
+  });
+
+  test("a server that is silent", async (t) => {
+    const port = await front(t, () => {});
+    (await doctor(port, { timeoutMs: 50 })).failed(
+      "door",
+      /no answer within 50 ms/,
+      /^Check that --server leads/,
+    );
+  });
+
   test("Cloud Run's token goes in its own header, beside the edge's", async (t) => {
     const seen: (string | undefined)[] = [];
     const port = await front(t, (req, res) => {

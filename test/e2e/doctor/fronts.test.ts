@@ -118,7 +118,7 @@ describe("the doctor", { concurrency: true }, () => {
       assert.equal(diagnosis.of("WebSocket arrives").saw, "as upgrade, HTTP/1.1");
       assert.match(diagnosis.of("client address").saw, /1 entry, TRUSTED_HOPS is 1/);
       assert.equal(diagnosis.of("trace").saw, "x-cloud-trace-context arrive");
-      assert.match(diagnosis.of("gRPC bidi streaming").saw, /full-duplex/);
+      assert.match(diagnosis.of("gRPC bidi streaming").saw, /^arrives as HTTP\/2, .*full-duplex/);
     },
   );
 
@@ -137,6 +137,7 @@ describe("the doctor", { concurrency: true }, () => {
       assert.match(diagnosis.of("mode").saw, /--use-http2/);
       assert.deepEqual(diagnosis.are("failed"), ["WebSocket by upgrade", "WebSocket by CONNECT"]);
       diagnosis.failed("WebSocket by upgrade", /^50\d, not from the edge/, /^Set WEBSOCKET_OVER_HTTP2=on/);
+      assert.equal(diagnosis.of("WebSocket arrives").saw, "no handshake gets to the edge");
       diagnosis.failed("WebSocket by CONNECT", /./, /^Set WEBSOCKET_OVER_HTTP2=on/);
     },
   );
