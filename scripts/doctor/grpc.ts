@@ -19,6 +19,12 @@ const REPLIES = 2;
 const INTERVAL_MS = 400;
 const PATIENCE_MS = 2000;
 
+const REFLECTION = ["v1", "v1alpha"].map(
+  (version) => `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
+);
+/** ServerReflectionRequest { list_services: "*" } */
+const LIST_SERVICES = Buffer.from([0x3a, 1, 0x2a]);
+
 const HTTP2 = "Deploy with --use-http2, or let what stands in front of the edge send it gRPC over h2c";
 
 /** The four kinds of calls, to the example gRPC worker; another one shows as far as it goes that they get through. */
@@ -66,21 +72,35 @@ const clientStreaming: Kind = (site, mode) =>
     return faultOf(call, check, mode, 1) ?? ok(check, through(call));
   });
 
-const bidi: Kind = (site, mode) =>
-  attempt(site, mode, "gRPC bidi streaming", "/Echo/Chat", async (call, check) => {
-    call.send(toBinary(ChatMessageSchema, create(ChatMessageSchema, { message: "doctor" })));
-    const duplex = await Promise.race([call.answered.then(() => true), late(site.patienceMs ?? PATIENCE_MS)]);
+const bidi: Kind = async (site, mode) => {
+  const chat = toBinary(ChatMessageSchema, create(ChatMessageSchema, { message: "doctor" }));
+  const found = await duplex(site, mode, "/Echo/Chat", chat);
+  if (found.verdict !== "unknown") return found;
+  // A worker of one's own may have reflection, which is such a call.
+  for (const path of REFLECTION) {
+    const other = await duplex(site, mode, path, LIST_SERVICES);
+    if (other.verdict !== "unknown") return other;
+  }
+  return found;
+};
+
+/** Does the reply to the first message come before the client has finished? */
+function duplex(site: Site, mode: Mode, path: string, message: Uint8Array): Promise<Finding> {
+  return attempt(site, mode, "gRPC bidi streaming", path, async (call, check) => {
+    call.send(message);
+    const early = await Promise.race([call.answered.then(() => true), late(site.patienceMs ?? PATIENCE_MS)]);
     call.finish();
     await call.ended;
     const fault = faultOf(call, check, mode, 1);
     if (fault !== undefined) return fault;
-    if (duplex) return ok(check, `${through(call)}, full-duplex`);
+    if (early) return ok(check, `${through(call)}, full-duplex`);
     return failed(
       check,
       "half-duplex: no reply before the client had finished",
       `${HTTP2}, without buffering requests.`,
     );
   });
+}
 
 /** A call on a connection of its own; what breaks it off is a finding, too. */
 async function attempt(

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setDefaultCACertificates } from "node:tls";
 import { before, describe, test } from "node:test";
-import { modeOf } from "../../scripts/doctor/carriage.ts";
+import { carriageFindings, modeOf } from "../../scripts/doctor/carriage.ts";
 import { readOptions } from "../../scripts/doctor/options.ts";
 import { grpcRefusalOf } from "../../scripts/doctor/refusal.ts";
 import { claimsOf, whyRefused } from "../../scripts/doctor/token.ts";
@@ -85,6 +85,27 @@ const modes: [http1: string | undefined, http2: string | undefined, want: string
 for (const [http1, http2, want] of modes) {
   test(`HTTP/1.1 arriving as ${http1} and HTTP/2 as ${http2} is ${want}`, () =>
     assert.equal(modeOf(http1, http2), want));
+}
+
+const hops: [entries: number, trusted: number, want: RegExp | undefined][] = [
+  [1, 1, undefined],
+  [2, 1, /^Set TRUSTED_HOPS=2: as it is, workers see a proxy's address/],
+  [0, 1, /^Set TRUSTED_HOPS=0: as it is, a client can choose its own address/],
+];
+for (const [forwardedFor, trustedHops, want] of hops) {
+  test(`${forwardedFor} entries in X-Forwarded-For with TRUSTED_HOPS=${trustedHops}`, () => {
+    const arrival = { forwardedFor, trustedHops, trace: [] };
+    const carriage = {
+      mode: "default",
+      http1: undefined,
+      http2: undefined,
+      webSocket: undefined,
+      arrival,
+    } as const;
+    const found = carriageFindings(carriage).find(({ check }) => check === "client address");
+    assert.equal(found?.verdict, want === undefined ? "ok" : "failed");
+    assert.match(found?.change ?? "", want ?? /^$/);
+  });
 }
 
 test("a gRPC status with the edge's words is the edge's refusal, with others the worker's", () => {

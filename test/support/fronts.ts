@@ -9,11 +9,12 @@ type After = Pick<TestContext, "after">;
 const haproxy = which("haproxy");
 const nginx = which("nginx");
 
-/** For tests that need both; a machine without one skips them visibly, by name. */
+/** For tests that need both, or certificates; a machine without one skips them visibly, by name. */
 export const NEEDS_FRONTS: { skip: string | false } = {
   skip:
     (haproxy === undefined && "haproxy is not installed") ||
-    (nginx === undefined && "nginx is not installed"),
+    (nginx === undefined && "nginx is not installed") ||
+    (which("openssl") === undefined && "openssl is not installed"),
 };
 
 /** HAProxy with these frontends and backends; `ports` are those that it opens. */

@@ -1,6 +1,5 @@
 // What the doctor says of callers who are refused, and of an edge without a proxy in front.
 import assert from "node:assert/strict";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { before, describe, test } from "node:test";
 import { readUpstreams } from "../../../edge/config.ts";
 import { held } from "../../../scripts/doctor/hold.ts";
@@ -11,6 +10,7 @@ import { doctor, site, workersHere } from "../../support/doctor.ts";
 import type { TestEdge } from "../../support/edge.ts";
 import { testEdge } from "../../support/edge.ts";
 import { freePort } from "../../support/family.ts";
+import { message } from "../../support/grpc.ts";
 import { NEEDS_FRONTS, startNginx } from "../../support/fronts.ts";
 import { suiteScope } from "../../support/suite.ts";
 import { webSocketWorker } from "../../support/websocket-worker.ts";
@@ -43,14 +43,6 @@ before(async () => {
     stripping,
   );
 });
-
-/** A front that answers everything by itself. */
-async function front(
-  t: Parameters<typeof httpWorker>[0],
-  answer: (req: IncomingMessage, res: ServerResponse) => void,
-): Promise<number> {
-  return Number(new URL(await httpWorker(t, answer)).port);
-}
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
@@ -177,79 +169,14 @@ describe("the doctor", { concurrency: true }, () => {
     diagnosis.failed("with the token", /cannot be verified/, /^Let the edge reach the verification keys/);
   });
 
-  test("http:// where only https:// is served", async (t) => {
-    const port = await front(t, (_req, res) => {
-      res.writeHead(302, { location: "https://127.0.0.1/", server: "Google Frontend" }).end();
-    });
-    (await doctor(port)).failed("door", /302 to https/, /^Use https:/);
-  });
-
-  test("a server that is silent", async (t) => {
-    const port = await front(t, () => {});
-    (await doctor(port, { timeoutMs: 50 })).failed(
-      "door",
-      /no answer within 50 ms/,
-      /^Check that --server leads/,
-    );
-  });
-
-  test("Cloud Run's token goes in its own header, beside the edge's", async (t) => {
-    const seen: (string | undefined)[] = [];
-    const port = await front(t, (req, res) => {
-      seen.push(`${req.headers.authorization} ${req.headers["x-serverless-authorization"]}`);
-      res.writeHead(401, { server: "Google Frontend", "content-type": "text/html" }).end("<html>");
-    });
-    const diagnosis = await doctor(port, { token: "a.b.c", runToken: "d.e.f" });
-    diagnosis.failed(
-      "with the token",
-      /401 from Google's front end/,
-      /--run-token; aud is the service's URL/,
-    );
-    assert.deepEqual(seen, ["undefined Bearer d.e.f", "Bearer a.b.c Bearer d.e.f"]);
-  });
-
-  const fronts: [
-    why: string,
-    status: number,
-    headers: Record<string, string>,
-    saw: RegExp,
-    change: RegExp,
-  ][] = [
-    ["IAP", 401, { "x-goog-iap-generated-response": "true" }, /Identity-Aware Proxy/, /IAP's client ID/],
-    [
-      "IAP's sign-in",
-      302,
-      { location: "https://accounts.google.com/o/oauth2" },
-      /Identity-Aware/,
-      /client ID/,
-    ],
-    ["Google: no such service", 404, { server: "Google Frontend" }, /404 from Google/, /--ingress all/],
-    ["Google: no instance", 503, { server: "Google Frontend" }, /503 from Google/, /must be named h2c/],
-    ["Google: too late", 504, { server: "Google Frontend" }, /504 from Google/, /--timeout 3600/],
-    ["Google: no instance free", 429, { server: "Google Frontend" }, /429 from Google/, /--max-instances/],
-    [
-      "another proxy",
-      502,
-      { server: "nginx" },
-      /not in the edge's words/,
-      /^Check that what stands in front/,
-    ],
-  ];
-  for (const [why, status, headers, saw, change] of fronts) {
-    test(`answered in front of the edge: ${why}`, async (t) => {
-      const port = await front(t, (_req, res) => void res.writeHead(status, headers).end("<html>"));
-      (await doctor(port)).failed("without a token", saw, change);
-    });
-  }
-
   test("a WebSocket that is closed with 1001, as LIMIT_TUNNEL_SECONDS does, is well", async (t) => {
     const { url, server } = await wsWorker(t);
     server.on("connection", (socket) => socket.close(1001, "time to go"));
     const edge = await testEdge(t, { ...worker, WS_UPSTREAMS: url });
-    const [socket, call] = await held(site(edge.port), 1, "direct");
+    const [socket, call] = await held(site(edge.port), 0.3, "direct");
     assert.equal(socket?.verdict, "ok");
     assert.match(socket.saw, /^closed with 1001 time to go, after 0\.\d s: clients come again/);
-    assert.equal(call?.saw, "open for all of 1 s");
+    assert.equal(call?.saw, "open for all of 0.3 s");
   });
 
   test("workers of the user's own, without the examples' methods: all that can be known is", async (t) => {
@@ -272,6 +199,24 @@ describe("the doctor", { concurrency: true }, () => {
     assert.match(diagnosis.of("gRPC bidi streaming").saw, /arrives as HTTP\/2/);
     assert.equal(diagnosis.of("HTTP/1.1").saw, "GET /ping: 404");
     assert.equal(diagnosis.of("WebSocket by CONNECT").verdict, "ok");
+  });
+
+  test("a gRPC worker of the user's own with reflection: whether calls are full-duplex is known", async (t) => {
+    const asked: string[] = [];
+    const grpc = await http2Worker(t, (stream, { ":path": path = "" }) => {
+      const type = { "content-type": "application/grpc" };
+      asked.push(path);
+      if (!path.startsWith("/grpc.reflection.v1alpha."))
+        return stream.respond({ ...type, "grpc-status": "12" }, { endStream: true });
+      stream.respond(type, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.once("data", () => stream.write(message(3)));
+      stream.on("end", () => stream.end());
+    });
+    const edge = await testEdge(t, { ...worker, GRPC_UPSTREAMS: grpc });
+    const diagnosis = await doctor(edge.port);
+    assert.match(diagnosis.of("gRPC bidi streaming").saw, /1 reply, full-duplex$/);
+    assert.ok(asked.includes("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"));
   });
 
   test("workers that have died: which one, and where its address is set", async (t) => {

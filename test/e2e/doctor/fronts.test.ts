@@ -1,11 +1,13 @@
 // What the doctor says of an edge behind proxies that nobody here wrote: HAProxy as Cloud Run's two modes, and both as they are often set up wrong.
 import assert from "node:assert/strict";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { before, describe, test } from "node:test";
 import { NEEDS_FRONTS, startHaproxy, startNginx } from "../../support/fronts.ts";
 import { doctor, workersHere } from "../../support/doctor.ts";
 import { testEdge } from "../../support/edge.ts";
 import { freePort } from "../../support/family.ts";
 import { suiteScope } from "../../support/suite.ts";
+import { httpWorker } from "../../support/workers.ts";
 
 const NAMES = [
   "default",
@@ -16,12 +18,32 @@ const NAMES = [
   "cuts",
   "refuses",
   "late",
-  "noTrace",
+  "untold",
   "buffers",
   "noUpgrade",
   "large",
 ] as const;
 const ports = {} as Record<(typeof NAMES)[number], number>;
+
+/** A front that answers everything by itself. */
+async function front(
+  t: Parameters<typeof httpWorker>[0],
+  answer: (req: IncomingMessage, res: ServerResponse) => void,
+): Promise<number> {
+  return Number(new URL(await httpWorker(t, answer)).port);
+}
+
+function section(head: string, ...lines: readonly string[]): string {
+  return [head, ...lines].join("\n  ") + "\n";
+}
+
+function h2(port: number): string {
+  return `server edge 127.0.0.1:${port} proto h2`;
+}
+
+function frontend(name: keyof typeof ports, ...lines: readonly string[]): string {
+  return section(`frontend ${name}`, `bind 127.0.0.1:${ports[name]}`, ...lines);
+}
 
 const suite = suiteScope();
 before(async () => {
@@ -32,67 +54,37 @@ before(async () => {
   const plain = await testEdge(suite, { ...workers, DOCTOR: "on" });
   const withoutConnect = await testEdge(suite, { ...workers, DOCTOR: "on", WEBSOCKET_OVER_HTTP2: "off" });
   const silent = await testEdge(suite, workers);
+  const forbidden = `content-type "text/html" string "<html>403 Forbidden</html>" hdr Server "Google Frontend"`;
   await startHaproxy(
     suite,
-    `
-frontend default
-  bind 127.0.0.1:${ports.default}
-  option forwardfor
-  http-request set-header x-cloud-trace-context 1/2
-  use_backend grpc if { req.hdr(content-type) -m beg application/grpc }
-  default_backend http1
-backend http1
-  server edge 127.0.0.1:${edge.port}
-backend grpc
-  server edge 127.0.0.1:${edge.port} proto h2
-
-frontend end_to_end
-  bind 127.0.0.1:${ports.endToEnd}
-  default_backend http2
-backend http2
-  server edge 127.0.0.1:${plain.port} proto h2
-
-frontend not_offered
-  bind 127.0.0.1:${ports.notOffered}
-  default_backend without_connect
-backend without_connect
-  server edge 127.0.0.1:${withoutConnect.port} proto h2
-
-frontend downgraded
-  bind 127.0.0.1:${ports.downgraded}
-  default_backend plain
-backend plain
-  server edge 127.0.0.1:${plain.port}
-
-frontend waits
-  bind 127.0.0.1:${ports.waits}
-  option http-buffer-request
-  default_backend http2
-
-frontend cuts
-  bind 127.0.0.1:${ports.cuts}
-  timeout client 500ms
-  default_backend cuts
-backend cuts
-  timeout tunnel 500ms
-  timeout server 500ms
-  server edge 127.0.0.1:${plain.port} proto h2
-
-frontend refuses
-  bind 127.0.0.1:${ports.refuses}
-  http-request return status 403 content-type "text/html" string "<html><title>403 Forbidden</title></html>" hdr Server "Google Frontend"
-
-frontend late
-  bind 127.0.0.1:${ports.late}
-  http-after-response set-header date "Thu, 01 Jan 2026 00:00:00 GMT"
-  default_backend plain
-
-frontend no_trace
-  bind 127.0.0.1:${ports.noTrace}
-  default_backend silent
-backend silent
-  server edge 127.0.0.1:${silent.port} proto h2
-`,
+    [
+      section("backend http1", `server edge 127.0.0.1:${edge.port}`),
+      section("backend grpc", h2(edge.port)),
+      section("backend plain", `server edge 127.0.0.1:${plain.port}`),
+      section("backend http2", h2(plain.port)),
+      section("backend impatient", "timeout tunnel 500ms", "timeout server 500ms", h2(plain.port)),
+      section("backend without_connect", h2(withoutConnect.port)),
+      section("backend silent", h2(silent.port)),
+      frontend(
+        "default",
+        "option forwardfor",
+        "http-request set-header x-cloud-trace-context 1/2",
+        "use_backend grpc if { req.hdr(content-type) -m beg application/grpc }",
+        "default_backend http1",
+      ),
+      frontend("endToEnd", "default_backend http2"),
+      frontend("notOffered", "default_backend without_connect"),
+      frontend("downgraded", "option httpclose", "default_backend plain"),
+      frontend("waits", "option http-buffer-request", "default_backend http2"),
+      frontend("cuts", "timeout client 500ms", "default_backend impatient"),
+      frontend("refuses", `http-request return status 403 ${forbidden}`),
+      frontend(
+        "late",
+        'http-after-response set-header date "Thu, 01 Jan 2026 00:00:00 GMT"',
+        "default_backend plain",
+      ),
+      frontend("untold", "default_backend silent"),
+    ].join(""),
     NAMES.slice(0, -3).map((name) => ports[name]),
   );
   const server = (port: number, more: string): string =>
@@ -145,6 +137,7 @@ describe("the doctor", { concurrency: true }, () => {
   test("gRPC over HTTP/1.1: each kind says that it needs HTTP/2", NEEDS_FRONTS, async () => {
     const diagnosis = await doctor(ports.downgraded, { patienceMs: 300 });
     assert.match(diagnosis.of("mode").saw, /default mode/);
+    diagnosis.failed("keep-alive", /closed behind the first reply/, /^Switch keep-alive on/);
     for (const kind of ["unary", "server streaming", "client streaming", "bidi streaming"])
       diagnosis.failed(
         `gRPC ${kind}`,
@@ -199,7 +192,7 @@ describe("the doctor", { concurrency: true }, () => {
     "without DOCTOR=on the example worker still shows the mode; the handshake stays unknown",
     NEEDS_FRONTS,
     async () => {
-      const diagnosis = await doctor(ports.noTrace);
+      const diagnosis = await doctor(ports.untold);
       assert.match(diagnosis.of("mode").saw, /--use-http2/);
       assert.deepEqual(diagnosis.are("unknown"), ["WebSocket arrives"]);
       assert.match(diagnosis.of("WebSocket arrives").change ?? "", /DOCTOR=on/);
@@ -233,4 +226,69 @@ describe("the doctor", { concurrency: true }, () => {
     const diagnosis = await doctor(ports.large, {}, { large: true });
     diagnosis.failed("large request", /413/, /limit on the size of requests/);
   });
+
+  test("http:// where only https:// is served", async (t) => {
+    const port = await front(t, (_req, res) => {
+      res.writeHead(302, { location: "https://127.0.0.1/", server: "Google Frontend" }).end();
+    });
+    (await doctor(port)).failed("door", /302 to https/, /^Use https:/);
+  });
+
+  test("a server that is silent", async (t) => {
+    const port = await front(t, () => {});
+    (await doctor(port, { timeoutMs: 50 })).failed(
+      "door",
+      /no answer within 50 ms/,
+      /^Check that --server leads/,
+    );
+  });
+
+  test("Cloud Run's token goes in its own header, beside the edge's", async (t) => {
+    const seen: (string | undefined)[] = [];
+    const port = await front(t, (req, res) => {
+      seen.push(`${req.headers.authorization} ${req.headers["x-serverless-authorization"]}`);
+      res.writeHead(401, { server: "Google Frontend", "content-type": "text/html" }).end("<html>");
+    });
+    const diagnosis = await doctor(port, { token: "a.b.c", runToken: "d.e.f" });
+    diagnosis.failed(
+      "with the token",
+      /401 from Google's front end/,
+      /--run-token; aud is the service's URL/,
+    );
+    assert.deepEqual(seen, ["undefined Bearer d.e.f", "Bearer a.b.c Bearer d.e.f"]);
+  });
+
+  const fronts: [
+    why: string,
+    status: number,
+    headers: Record<string, string>,
+    saw: RegExp,
+    change: RegExp,
+  ][] = [
+    ["IAP", 401, { "x-goog-iap-generated-response": "true" }, /Identity-Aware Proxy/, /IAP's client ID/],
+    [
+      "IAP's sign-in",
+      302,
+      { location: "https://accounts.google.com/o/oauth2" },
+      /Identity-Aware/,
+      /client ID/,
+    ],
+    ["Google: no such service", 404, { server: "Google Frontend" }, /404 from Google/, /--ingress all/],
+    ["Google: no instance", 503, { server: "Google Frontend" }, /503 from Google/, /must be named h2c/],
+    ["Google: too late", 504, { server: "Google Frontend" }, /504 from Google/, /--timeout 3600/],
+    ["Google: no instance free", 429, { server: "Google Frontend" }, /429 from Google/, /--max-instances/],
+    [
+      "another proxy",
+      502,
+      { server: "nginx" },
+      /not in the edge's words/,
+      /^Check that what stands in front/,
+    ],
+  ];
+  for (const [why, status, headers, saw, change] of fronts) {
+    test(`answered in front of the edge: ${why}`, async (t) => {
+      const port = await front(t, (_req, res) => void res.writeHead(status, headers).end("<html>"));
+      (await doctor(port)).failed("without a token", saw, change);
+    });
+  }
 });
