@@ -62,7 +62,7 @@ export function ask2(site: Site, { path, as }: Ask): Promise<Answer> {
 }
 
 /** What a stream brings. Rejects when it is reset. */
-export async function read2(stream: ClientHttp2Stream): Promise<Answer> {
+async function read2(stream: ClientHttp2Stream): Promise<Answer> {
   let head: ReturnType<typeof headOf> = { status: 0, headers: {} };
   stream.once("response", (headers) => (head = headOf(headers)));
   const body = await readBody(stream);
@@ -80,7 +80,8 @@ export function remoteSettings(session: ClientHttp2Session): Promise<void> {
   return new Promise((resolve) => session.once("remoteSettings", () => resolve()));
 }
 
-async function readBody(stream: AsyncIterable<Buffer>): Promise<string> {
+/** As much of a body as is looked at. Rejects when it is cut. */
+export async function readBody(stream: AsyncIterable<Buffer>): Promise<string> {
   let body = "";
   for await (const chunk of stream) if (body.length < MAX_BODY) body += chunk.toString();
   return body;

@@ -1,15 +1,11 @@
-import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
 import type { Arrival } from "../../edge/arrival.ts";
 import { ARRIVAL_PATH } from "../../edge/arrival.ts";
-import { limited } from "../smoke/http.ts";
-import { ask1, ask2, members, read1 } from "./answer.ts";
+import { ask1, ask2, members } from "./answer.ts";
 import type { Finding } from "./finding.ts";
 import { failed, ok, unknown } from "./finding.ts";
-import { PASS_UPGRADE } from "./websocket.ts";
+import { PASS_UPGRADE, openSocket } from "./websocket.ts";
 import type { Site } from "./site.ts";
-import { credentials } from "./site.ts";
 
 /** What stands in front does to requests, told by how they arrive. */
 export type Mode = "direct" | "default" | "http2" | "unknown";
@@ -127,19 +123,10 @@ async function echoed(asked: Promise<{ readonly body: string }>): Promise<string
   return version === undefined ? undefined : `HTTP/${version === "2.0" ? "2" : version}`;
 }
 
-/** A handshake that the edge refuses with how it came. */
+/** A handshake that the edge refuses with how it came; a worker of one's own may accept it. */
 async function handshake(site: Site): Promise<{ body: string }> {
-  const url = new URL(ARRIVAL_PATH, site.url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(url, { headers: credentials(site) });
-  try {
-    const [, reply] = (await limited(site, once(socket, "unexpected-response"))) as [
-      unknown,
-      IncomingMessage,
-    ];
-    return await limited(site, read1(reply));
-  } finally {
-    socket.on("error", () => {});
-    socket.terminate();
-  }
+  const opened = await openSocket({ ...site, wsPath: ARRIVAL_PATH });
+  if (!(opened instanceof WebSocket)) return opened;
+  opened.terminate();
+  return { body: "" };
 }

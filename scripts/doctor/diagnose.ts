@@ -29,7 +29,7 @@ export async function diagnose(
       report(finding);
     }
   };
-  const { findings, open, http2 } = await reach(site);
+  const { findings, open, http2: offered } = await reach(site);
   add(...findings);
   if (!open) return all;
   const door = await tryDoor(site);
@@ -39,8 +39,10 @@ export async function diagnose(
       add(unknown("all else", "needs a token", "Give one: --token or --key."));
     return all;
   }
-  add(await overHttp1(site));
-  if (http2) add(await overHttp2(site));
+  add((await overHttp1(site)).finding);
+  const over2 = offered ? await overHttp2(site) : undefined;
+  if (over2 !== undefined) add(over2.finding);
+  const http2 = over2?.spoken === true;
   add(await keptAlive(site));
   const carriage = await learnCarriage(site, http2);
   add(...carriageFindings(carriage));

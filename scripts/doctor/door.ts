@@ -76,7 +76,7 @@ async function withToken(site: Site, token: string, clocks: Clocks): Promise<Fin
   try {
     answer = await ask1(site, { path: ARRIVAL_PATH });
   } catch (thrown) {
-    return failed(check, sentence(thrown), "Give a token without spaces or line breaks.");
+    return failed(check, sentence(thrown), "Try again: the same request without the token had a reply.");
   }
   const refusal = refusalOf(answer);
   if (refusal === undefined || (refusal.by === "the edge" && !OF_CALLERS.has(refusal.code)))

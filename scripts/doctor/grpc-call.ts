@@ -18,7 +18,6 @@ export class GrpcCall {
   readonly answered: Promise<void>;
   /** Resolves when nothing more comes. */
   readonly ended: Promise<void>;
-  endedAt = 0;
 
   readonly #stream: ClientHttp2Stream;
   #rest = Buffer.alloc(0);
@@ -47,7 +46,6 @@ export class GrpcCall {
     stream.on("error", () => {});
     this.ended = new Promise((resolve) =>
       stream.once("close", () => {
-        this.endedAt = performance.now();
         first();
         resolve();
       }),
@@ -94,12 +92,13 @@ export class GrpcCall {
   }
 
   #read(bytes: Buffer): void {
+    const now = performance.now();
     this.#rest = Buffer.concat([this.#rest, bytes]);
     while (this.#rest.length >= PREFIX_BYTES) {
       const end = PREFIX_BYTES + this.#rest.readUInt32BE(1);
       if (this.#rest.length < end) return;
       this.messages.push(this.#rest.subarray(PREFIX_BYTES, end));
-      this.came.push(performance.now());
+      this.came.push(now);
       this.#rest = this.#rest.subarray(end);
     }
   }

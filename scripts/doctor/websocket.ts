@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http2";
 import { WebSocket } from "ws";
 import { limited, unreachable, withSession } from "../smoke/http.ts";
 import type { Answer } from "./answer.ts";
-import { read1, read2, remoteSettings } from "./answer.ts";
+import { headOf, read1, readBody, remoteSettings } from "./answer.ts";
 import type { Carriage } from "./carriage.ts";
 import type { Finding } from "./finding.ts";
 import { failed, ok, sentence } from "./finding.ts";
@@ -54,7 +55,7 @@ export async function overUpgrade(site: Site, { mode, webSocket }: Carriage): Pr
   }
   if (!(opened instanceof WebSocket)) {
     if (webSocket?.as === "request") return failed(check, `${opened.status} instead of 101`, PASS_UPGRADE);
-    return refusedUpgrade(opened, check, mode === "http2");
+    return refusedUpgrade(opened, check, mode === "http2" || isReset(opened));
   }
   try {
     opened.ping();
@@ -69,6 +70,11 @@ export async function overUpgrade(site: Site, { mode, webSocket }: Carriage): Pr
   } finally {
     opened.terminate();
   }
+}
+
+/** Envoy's words for an extended CONNECT that the edge did not take. */
+function isReset({ body }: Answer): boolean {
+  return body.includes("reset reason: remote reset");
 }
 
 function refusedUpgrade(answer: Answer, check: string, http2: boolean): Finding {
@@ -104,13 +110,13 @@ export function overConnect(site: Site, { mode }: Carriage): Promise<Finding> {
       ...credentials(site),
     });
     stream.on("error", () => {});
-    const [headers] = (await once(stream, "response")) as [Record<string, unknown>];
-    if (Number(headers[":status"]) !== 200) {
-      const answer = { ...(await read2(stream)), status: Number(headers[":status"]) };
-      const refusal = refusalOf(answer, "WebSocket");
+    const [headers] = (await once(stream, "response")) as [IncomingHttpHeaders];
+    const head = headOf(headers);
+    if (head.status !== 200) {
+      const refusal = refusalOf({ ...head, body: await readBody(stream) }, "WebSocket");
       return failed(
         check,
-        refusal?.saw ?? `${answer.status} instead of 200`,
+        refusal?.saw ?? `${head.status} instead of 200`,
         refusal?.by === "the edge" ? refusal.change : change,
       );
     }
