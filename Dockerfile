@@ -26,4 +26,4 @@ RUN chown -R root:root compiled && chmod -R a=rX compiled
 USER node
 # Cloud Run sets PORT; 8080 is the default without it.
 EXPOSE 8080
-CMD ["node", "scripts/start.ts"]
+CMD ["node", "/app/scripts/start.ts"]

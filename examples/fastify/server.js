@@ -1,0 +1,10 @@
+import Fastify from "fastify";
+
+// The edge writes x-forwarded-*: with trustProxy, request.ip, request.protocol and request.host are the client's.
+const app = Fastify({ trustProxy: "loopback" });
+
+app.get("/ping", async () => ({ message: "pong" }));
+app.get("/", async (request) => ({ hello: request.headers["x-auth-email"] ?? "nobody" }));
+
+await app.listen({ port: Number(process.env.PORT), host: "127.0.0.1" });
+process.on("SIGTERM", () => app.close());

@@ -1,0 +1,3 @@
+module oneport.example/worker
+
+go 1.19
