@@ -97,10 +97,7 @@ class Carriage<C> implements Forward<C> {
     this.#lease = this.#pool.lease(this.#tried) ?? this.#secondChance();
     if (this.#last !== undefined) this.#payForRetry();
     if (this.#lease === undefined)
-      return this.#passenger.settled(
-        this.#last ?? new EdgeError(this.#pool.isBusy ? "overloaded" : "no_upstream"),
-        undefined,
-      );
+      return this.#passenger.settled(this.#last ?? whyNone(this.#pool), undefined);
     try {
       this.#forward(this);
     } catch (thrown) {
@@ -153,6 +150,12 @@ class Carriage<C> implements Forward<C> {
     this.#again = true;
     return this.#pool.lease();
   }
+}
+
+/** Why nobody could be leased. */
+function whyNone({ isNone, isBusy }: Pick<Pool<unknown>, "isNone" | "isBusy">): EdgeError {
+  if (isNone) return new EdgeError("not_supported", "this protocol is not served here");
+  return new EdgeError(isBusy ? "overloaded" : "no_upstream");
 }
 
 function workerHeaders({ exchange, caller }: Passenger, trustedHops: number): HeaderList {

@@ -3,7 +3,6 @@ import type { Address, Parse } from "./parse.ts";
 import {
   SettingError,
   account,
-  address,
   either,
   httpUrl,
   integer,
@@ -14,6 +13,7 @@ import {
   originRule,
   path,
   text,
+  upstreams,
 } from "./parse.ts";
 
 interface Setting<T> {
@@ -59,9 +59,9 @@ export const SETTINGS = {
   publicPaths:     given("AUTH_PUBLIC_PATHS", list(path), "/ping", "Comma list of paths that need no token, compared byte for byte. Empty: none.", true),
   certsUrl:        optional("AUTH_CERTS_URL", httpUrl, "Where verification keys come from: a PEM map or a JWK set. Without it: Google's."),
   issuers:         optional("AUTH_ISSUERS", list(text), "Comma list of `iss` values that count. Without it: Google's."),
-  httpUpstreams:   given("HTTP_UPSTREAMS", list(address("http")), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port` or `unix:/path`."),
-  grpcUpstreams:   given("GRPC_UPSTREAMS", list(address("h2c", "http")), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port` or `unix:/path`."),
-  wsUpstreams:     given("WS_UPSTREAMS", list(address("http", "ws")), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port` or `unix:/path`."),
+  httpUpstreams:   given("HTTP_UPSTREAMS", upstreams("http"), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port` or `unix:/path`, or `none`: HTTP is not served."),
+  grpcUpstreams:   given("GRPC_UPSTREAMS", upstreams("h2c", "http"), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port` or `unix:/path`, or `none`: gRPC is not served."),
+  wsUpstreams:     given("WS_UPSTREAMS", upstreams("http", "ws"), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port` or `unix:/path`, or `none`: WebSockets are not served."),
   upstreamsFile:   optional("UPSTREAMS_FILE", text, "A file with `HTTP_UPSTREAMS=…`, `GRPC_UPSTREAMS=…`, `WS_UPSTREAMS=…`, a line each, which count more than the environment's; SIGHUP reads it again."),
   startupSeconds:  given("STARTUP_SECONDS", integer(1, 600), "60", "How long the workers have to become reachable before the edge gives up; the port opens when they are."),
   edgeProcesses:   given("EDGE_PROCESSES", either("auto", integer(1, 64)), "1", "Edge processes sharing the port, 1 to 64; `auto` is one for each whole CPU, a container's quota respected. From 2 on one more process shares out the connections."),
@@ -231,7 +231,6 @@ function upstreamMistakes(values: Values): string[] {
 }
 
 function mistakeIn(upstreams: readonly Address[]): string | undefined {
-  if (upstreams.length === 0) return "names no upstream";
   const names = upstreams.map(({ name }) => name);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   return twice === undefined ? undefined : `names ${twice} twice`;

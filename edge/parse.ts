@@ -53,6 +53,17 @@ export function list<T>(member: Parse<T>): Parse<readonly T[]> {
       .map(member);
 }
 
+/** A comma list of addresses, or the word `none`; an empty one is rather a mistake than a decision. */
+export function upstreams(...schemes: readonly string[]): Parse<readonly Address[]> {
+  const addresses = list(address(...schemes));
+  return (value) => {
+    if (value.trim() === "none") return [];
+    const all = addresses(value);
+    if (all.length === 0) throw new SettingError("names no upstream, and does not say none");
+    return all;
+  };
+}
+
 /** A request path, matched byte for byte: nothing that a worker might read as another path is let in. */
 export const path: Parse<string> = (value) =>
   /^\/(?:[A-Za-z0-9\-._~!$&'()*+,=:@]+(?:\/|$))*$/.test(value) && !/(?:\/\.{1,2}(?:\/|$))|.\/$/.test(value)

@@ -31,6 +31,8 @@ ${table(edge)}
 
 ${table(workers)}
 
+\`WS_UPSTREAMS=HTTP_WORKERS\` says that the HTTP worker serves WebSockets as well, on the same port; so with any two of the three.
+
 ## The example workers alone (\`node services/http/main.ts\` and the like)
 
 ${table(["| `PORT` | 8081 http, 8082 grpc, 8083 ws | Where it listens; 0 takes a free port. |", "| `HOST` | `127.0.0.1` | On which address. |"])}

@@ -13,6 +13,7 @@ export class Pool<C> {
   readonly #close: (connection: C) => void;
   readonly #maxActive: number;
   #endpoints: Endpoint<C>[] = [];
+  #isNone = false;
   /** Where the next search begins. */
   #next = 0;
 
@@ -29,6 +30,7 @@ export class Pool<C> {
 
   /** Replaces the endpoint list. Removed endpoints, which are answered, finish what they carry, then close. */
   swap(addresses: readonly Address[]): Endpoint<C>[] {
+    this.#isNone = addresses.length === 0;
     const known = new Map(this.#endpoints.map((endpoint) => [endpoint.address.name, endpoint]));
     this.#endpoints = addresses.map(
       (address) => known.get(address.name) ?? new Endpoint(address, this.#open(address)),
@@ -40,6 +42,11 @@ export class Pool<C> {
       if (endpoint.active === 0) this.#close(endpoint.connection);
     }
     return removed;
+  }
+
+  /** True when it was given no worker at all: the protocol is not served. */
+  get isNone(): boolean {
+    return this.#isNone;
   }
 
   /** True when an endpoint that could be leased has as much to do as it may have. */

@@ -11,7 +11,7 @@ export type Upstreams = Readonly<Record<Protocol, readonly Address[]>>;
 export function settingsOf(upstreams: Upstreams): Environment {
   const lists = (Object.entries(upstreams) as [Protocol, readonly Address[]][]).map(
     ([protocol, list]) =>
-      [SETTINGS[UPSTREAMS[protocol]].env, list.map(({ name }) => name).join(",")] as const,
+      [SETTINGS[UPSTREAMS[protocol]].env, list.map(({ name }) => name).join(",") || "none"] as const,
   );
   return Object.fromEntries(lists);
 }

@@ -62,11 +62,17 @@ export async function planProcesses(
     }
   });
   const free = await freePorts(counts.reduce((sum, count) => sum + count, 0));
+  const started = new Map<string, readonly number[]>();
   for (const [index, row] of WORKERS.entries()) {
     const ports = free.splice(0, counts[index]);
     if (ports.length === 0) continue;
     workers.push(...ports.map((port, copy) => worker(row, copy, ports.length, port, env, logFormat)));
-    upstreams[row.upstreams] = ports.map((port) => `${row.scheme}://127.0.0.1:${port}`).join(",");
+    started.set(row.count, ports);
+  }
+  for (const row of WORKERS) {
+    const ports = started.get(row.count) ?? started.get(env[row.upstreams]?.trim() ?? "");
+    if (ports !== undefined)
+      upstreams[row.upstreams] = ports.map((port) => `${row.scheme}://127.0.0.1:${port}`).join(",");
   }
   const config =
     mistakes.length === 0 ? readConfig({ ...env, ...upstreams }) : withMistakes(mistakes, env, readConfig);
@@ -89,7 +95,7 @@ function copiesOf(row: Row, env: Environment): number {
       `starts workers, but ${row.upstreams} says they are elsewhere: set only one of them`,
     );
   if (copies === 0 && !elsewhere)
-    throw new SettingError(`is 0, so ${row.upstreams} must say where the workers are`);
+    throw new SettingError(`is 0, so ${row.upstreams} must say where the workers are, or none`);
   return copies;
 }
 

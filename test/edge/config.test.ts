@@ -91,7 +91,8 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
   ["an upstream with a path", { HTTP_UPSTREAMS: "http://a:1/x" }, /HTTP_UPSTREAMS must be/],
   ["an upstream of the wrong protocol", { GRPC_UPSTREAMS: "ws://a:1" }, /GRPC_UPSTREAMS must be h2c/],
   ["an upstream over TLS, for now", { HTTP_UPSTREAMS: "https://a.run.app" }, /cannot be an https/],
-  ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream/],
+  ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream, and does not say none/],
+  ["none among others", { WS_UPSTREAMS: "none,http://a:1" }, /WS_UPSTREAMS must be/],
   [
     "a check that is none",
     { HTTP_HEALTH_CHECK: "get" },

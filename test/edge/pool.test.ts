@@ -33,6 +33,18 @@ test("leases go to the least loaded", () => {
   assert.equal(pool.lease()!.endpoint, second.endpoint);
 });
 
+test("a pool that was given nobody is not one whose workers are away, or that was closed", () => {
+  const { pool } = poolOf(A);
+  pool.endpoints[0]!.healthy = false;
+  assert.deepEqual([pool.lease(), pool.isNone], [undefined, false]);
+  pool.close();
+  assert.deepEqual([pool.lease(), pool.isNone], [undefined, false]);
+  pool.swap([]);
+  assert.deepEqual([pool.lease(), pool.isNone], [undefined, true]);
+  pool.swap([B]);
+  assert.equal(pool.isNone, false);
+});
+
 test("an idle pool takes turns", () => {
   const { pool } = poolOf(A, B, C);
   const names = Array.from({ length: 6 }, () => {
