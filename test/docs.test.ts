@@ -3,14 +3,16 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { SETTINGS } from "../edge/config.ts";
+import { SETTINGS, readConfig } from "../edge/config.ts";
 import { settingsPage } from "../scripts/settings.ts";
-import { WORKERS } from "../scripts/start/plan.ts";
+import { WORKERS, planProcesses } from "../scripts/start/plan.ts";
 import { ROOT, output } from "./support/processes.ts";
 
-const pages = globSync("{*.md,docs/*.md}", { cwd: ROOT });
+const pages = globSync("{*.md,docs/*.md,examples/*.md,examples/*/*.md}", { cwd: ROOT });
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
   scripts: Record<string, string>;
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
 };
 
 test("docs/settings.md is what the tables say (npm run settings)", () => {
@@ -35,6 +37,66 @@ for (const page of pages) {
     ]);
     for (const [, name] of text.matchAll(/`((?:AUTH|LIMIT|HTTP|GRPC|WS)_[A-Z_]+)[`=]/g))
       assert.ok(known.has(name ?? ""), name);
+  });
+}
+
+/** `NAME=value NAME='value' npm start`, as documents have it. */
+const START = /^((?:[A-Z0-9_]+=(?:'[^']*'|\S+) )+)npm start/gm;
+
+for (const page of pages) {
+  const text = readFileSync(join(ROOT, page), "utf8");
+  for (const [command, settings = ""] of text.matchAll(START)) {
+    test(`${page}: ${command} has settings that go together, and files that are there`, async () => {
+      const env = Object.fromEntries(
+        [...settings.matchAll(/([A-Z0-9_]+)=(?:'([^']*)'|(\S+))/g)].map(([, name, quoted, bare]) => [
+          name,
+          quoted ?? bare,
+        ]),
+      ) as Record<string, string>;
+      await planProcesses(env, readConfig, "json");
+      for (const [file] of settings.matchAll(/examples\/[\w./-]+\.(?:js|py)/g))
+        assert.ok(existsSync(join(ROOT, file)), file);
+    });
+  }
+}
+
+test("docs/workers.md shows the Dockerfile that is in examples/base-image", () => {
+  const shown = /```dockerfile\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, "docs/workers.md"), "utf8"))?.[1];
+  const file = readFileSync(join(ROOT, "examples/base-image/Dockerfile"), "utf8");
+  assert.equal(shown, file.replaceAll(/^#.*\n/gm, ""));
+});
+
+/** The Dockerfiles that start FROM oneport, and the folder each is built in. */
+const DERIVED: readonly (readonly [file: string, context: string])[] = [
+  ["Dockerfile", "examples/express"],
+  ["python.Dockerfile", "examples/python"],
+];
+for (const [file, context] of DERIVED) {
+  test(`examples/base-image/${file}: ends as another user than root, keeps the command, copies what is there`, () => {
+    const text = readFileSync(join(ROOT, "examples/base-image", file), "utf8");
+    assert.match(text, /^FROM oneport$/m);
+    assert.equal(text.match(/^USER .*$/gm)?.at(-1), "USER node");
+    assert.doesNotMatch(text, /^(CMD|ENTRYPOINT)/m);
+    assert.match(text, new RegExp(`docker build -t \\S+ -f examples/base-image/${file} ${context}\n`));
+    const [, run] = /^ENV HTTP_WORKER_COMMAND="exec \w+ (\S+)"$/m.exec(text) ?? [];
+    for (const [, copied] of text.matchAll(/^COPY (\S+) /gm))
+      assert.notDeepEqual(globSync(copied ?? "", { cwd: join(ROOT, context) }), [], copied);
+    assert.ok(existsSync(join(ROOT, context, run ?? "")), run);
+  });
+}
+
+test("the image's command is found from any WORKDIR", () => {
+  const [, command] = /^CMD \["node", "(.*)"\]$/m.exec(readFileSync(join(ROOT, "Dockerfile"), "utf8")) ?? [];
+  assert.equal(command, "/app/scripts/start.ts");
+});
+
+for (const file of globSync("examples/*/package.json", { cwd: ROOT })) {
+  test(`${file}: the versions that its test runs with`, () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, file), "utf8")) as {
+      dependencies: Record<string, string>;
+    };
+    const installed = { ...manifest.dependencies, ...manifest.devDependencies };
+    for (const [name, version] of Object.entries(dependencies)) assert.equal(version, installed[name], name);
   });
 }
 
