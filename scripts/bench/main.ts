@@ -1,6 +1,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { markdown } from "../report/markdown.ts";
+import { page } from "../report/page.ts";
+import { Progress } from "../report/progress.ts";
+import type { Section } from "../report/report.ts";
 import { startWorkers, workersOnly } from "./backends.ts";
 import { startFast } from "./backends/fast.ts";
 import { CONNECTIONS, isOnPath } from "./contender.ts";
@@ -10,10 +14,13 @@ import { describeMachine } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { HELP, OptionError, listing, readOptions } from "./options.ts";
+import { partOf } from "./parts.ts";
 import { clockTickUs } from "./process-tree.ts";
 import { Programs } from "./programs.ts";
 import { measureRow } from "./measure-row.ts";
 import { preamble } from "./report.ts";
+
+const TITLE = "Benchmarks";
 
 process.exitCode = await main();
 
@@ -37,6 +44,10 @@ async function run(options: Options): Promise<number> {
     process.stderr.write(`${missing}\n`);
     return 1;
   }
+  const progress = new Progress(
+    process.stderr,
+    options.rows.map((row) => partOf(row, options)),
+  );
   const stopping = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
@@ -45,8 +56,11 @@ async function run(options: Options): Promise<number> {
     });
   }
   try {
-    return await withBench(options, stopping.signal, (bench) => measureAll(options, bench));
+    return await withBench(options, progress, stopping.signal, (bench) =>
+      measureAll(options, progress, bench),
+    );
   } catch (thrown) {
+    progress.end();
     process.stderr.write(`${thrown instanceof Error ? thrown.message : String(thrown)}\n`);
     return stopping.signal.aborted ? 130 : 1;
   }
@@ -62,6 +76,7 @@ function whatIsMissing(): string | undefined {
 /** Sets up what all rows need, and takes it down again whatever happens. */
 async function withBench(
   { seconds, rounds, backends }: Options,
+  { say }: Progress,
   signal: AbortSignal,
   act: (bench: Bench) => Promise<number>,
 ): Promise<number> {
@@ -92,22 +107,24 @@ async function withBench(
   }
 }
 
-async function measureAll(options: Options, bench: Bench): Promise<number> {
+async function measureAll(options: Options, progress: Progress, bench: Bench): Promise<number> {
   const machine = describeMachine(options.contenders, new Date());
-  const parts = [preamble({ ...options, machine, backends: bench.backing.doc })];
-  process.stdout.write(parts.join(""));
+  const intro = preamble({ ...options, machine, backends: bench.backing.doc });
+  const top = `# ${TITLE}\n\n${intro}`;
+  process.stdout.write(top);
+  const sections: Section[] = [];
   let errors = 0;
   for (const row of options.rows) {
+    progress.next();
     const { section, problems } = await measureRow(row, options, bench);
     errors += problems;
     // Each part as it comes: a long run that is stopped has not been for nothing.
-    process.stdout.write(section);
-    parts.push(section);
+    progress.around(() => process.stdout.write(markdown(section)));
+    sections.push(section);
   }
-  if (options.markdown !== undefined) await writeFile(options.markdown, parts.join(""));
+  progress.end();
+  if (options.markdown !== undefined)
+    await writeFile(options.markdown, top + sections.map(markdown).join(""));
+  if (options.html !== undefined) await writeFile(options.html, page({ title: TITLE, intro, sections }));
   return errors === 0 ? 0 : 1;
-}
-
-function say(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

@@ -1,3 +1,4 @@
+import type { Section } from "../report/report.ts";
 import { runColdStartRow } from "./cold-start.ts";
 import { runIdleRow } from "./idle-row.ts";
 import { runLatencyRow } from "./latency-row.ts";
@@ -13,7 +14,7 @@ import { runSoakRow } from "./soak.ts";
 
 /** A row's part of the report, and how many of its cells are errors. */
 export interface Measured {
-  readonly section: string;
+  readonly section: Section;
   readonly problems: number;
 }
 

@@ -19,6 +19,8 @@ export interface Options {
   readonly rounds: number;
   /** The file to write the report to, beside the output. */
   readonly markdown: string | undefined;
+  /** The file to write the report to with charts. */
+  readonly html: string | undefined;
 }
 
 /** A mistake on the command line, in a sentence. */
@@ -38,10 +40,11 @@ a row with 3 rounds of 2 s takes about a minute.
                       fast: nghttpd (Debian: nghttp2-server), nginx and a frame server, so that no backend is the bottleneck
   --soak MINUTES      the row "soak": all protocols at once against oneport, memory every 10 s (--rows soak: 10 minutes)
   --markdown FILE     write the report to a file, too
+  --html FILE         and with charts to a page that needs nothing else (without it: next to that of --markdown)
   --list              names of rows and contenders
   --help              this text
 
-The report goes to standard output, progress to standard error.
+The report goes to standard output, progress to standard error: on a terminal with the time that is left.
 Exit code: 0 when every cell has a number or is not supported, 1 when there is an error or memory grew in a soak,
 2 for a bad option.
 `;
@@ -61,7 +64,8 @@ export function readOptions(args: readonly string[]): Options {
     soakMinutes: wholeNumber("--soak", values.soak ?? "10", 1440),
     seconds: wholeNumber("--seconds", values.seconds ?? "1", 60),
     rounds: wholeNumber("--rounds", values.rounds ?? "5", 100),
-    markdown: values.markdown === undefined ? undefined : writable(values.markdown),
+    markdown: values.markdown === undefined ? undefined : writable("--markdown", values.markdown),
+    html: htmlFile(values),
   };
 }
 
@@ -110,6 +114,7 @@ function parse(args: readonly string[]) {
     backends: text,
     soak: text,
     markdown: text,
+    html: text,
     list: flag,
     help: { ...flag, short: "h" },
   } as const;
@@ -151,12 +156,17 @@ function wholeNumber(option: string, value: string, max: number): number {
   return number;
 }
 
+function htmlFile({ html, markdown }: { html?: string; markdown?: string }): string | undefined {
+  if (html !== undefined) return writable("--html", html);
+  return markdown === undefined ? undefined : `${markdown.replace(/\.md$/, "")}.html`;
+}
+
 /** Found out before the long run, not after it. */
-function writable(file: string): string {
+function writable(option: string, file: string): string {
   try {
     accessSync(dirname(resolve(file)), constants.W_OK);
     return file;
   } catch {
-    throw new OptionError(`--markdown: cannot write to the folder of ${file}`);
+    throw new OptionError(`${option}: cannot write to the folder of ${file}`);
   }
 }

@@ -6,9 +6,7 @@ export function preamble(how: {
   readonly seconds: number;
   readonly rounds: number;
 }): string {
-  return `# Benchmarks
-
-Written by \`npm run bench -- --markdown docs/benchmarks.md\`. Absolute numbers hold for one machine on one day; what counts is
+  return `Written by \`npm run bench -- --markdown docs/benchmarks.md\`. Absolute numbers hold for one machine on one day; what counts is
 how the contenders compare, which is why they run side by side.
 
 ${how.machine}

@@ -1,3 +1,4 @@
+import type { Section } from "../report/report.ts";
 import type { ColdStart } from "./cold-start.ts";
 import type { Idle } from "./idle-row.ts";
 import type { LatencySample } from "./latency-row.ts";
@@ -5,10 +6,20 @@ import type { Sample } from "./measure.ts";
 import type { IdleRow, LatencyRow, LoadRow, Row } from "./rows.ts";
 import type { Entry } from "./runners.ts";
 import type { Soak } from "./soak.ts";
-import { fixed, greatestOf, mebibytes, middleOf, rangeOf, section, toBestPeer } from "./table.ts";
+import {
+  chartOf,
+  chartOfGreatest,
+  fixed,
+  greatestOf,
+  mebibytes,
+  middleOf,
+  rangeOf,
+  section,
+  toBestPeer,
+} from "./table.ts";
 import { verificationPrice } from "./verification.ts";
 
-export function loadSection(row: LoadRow, entries: readonly Entry<Sample>[]): string {
+export function loadSection(row: LoadRow, entries: readonly Entry<Sample>[]): Section {
   const columns = [
     middleOf("CPU µs", 1, cpuOf),
     rangeOf("range", 1, cpuOf),
@@ -16,16 +27,21 @@ export function loadSection(row: LoadRow, entries: readonly Entry<Sample>[]): st
     middleOf<Sample>("requests/s", 0, ({ perSecond }) => perSecond),
     middleOf<Sample>("p50 ms", 2, ({ p50Ms }) => p50Ms),
     middleOf<Sample>("p99 ms", 2, p99Of),
-    greatestOf<Sample>("peak RSS MiB", 0, ({ peakBytes }) => mebibytes(peakBytes ?? Number.NaN)),
+    greatestOf("peak RSS MiB", 0, peakMebibytes),
   ];
-  return section(row, entries, columns, verificationPrice(row, entries));
+  const charts = [
+    chartOf("CPU per request, µs", entries, 1, cpuOf),
+    chartOf("p99, ms", entries, 2, p99Of),
+    chartOfGreatest("Peak RSS, MiB", entries, 0, peakMebibytes),
+  ];
+  return section(row, entries, columns, charts, verificationPrice(row, entries));
 }
 
 export function latencySection(
   row: LatencyRow,
   entries: readonly Entry<LatencySample>[],
   rate: number,
-): string {
+): Section {
   const columns = [
     middleOf<LatencySample>("peak/s", 0, ({ peakPerSecond }) => peakPerSecond),
     middleOf<LatencySample>("requests/s", 0, ({ perSecond }) => perSecond),
@@ -35,10 +51,13 @@ export function latencySection(
     greatestOf<LatencySample>("worst p99 ms", 2, p99Of),
     middleOf<LatencySample>("CPU µs", 1, cpuOf),
   ];
-  return section(row, entries, columns, [`Each was asked for ${fixed(rate, 0)} requests per second.`]);
+  const charts = [chartOf("p99, ms", entries, 2, p99Of), chartOf("CPU per request, µs", entries, 1, cpuOf)];
+  return section(row, entries, columns, charts, [
+    `Each was asked for ${fixed(rate, 0)} requests per second.`,
+  ]);
 }
 
-export function idleSection(row: IdleRow, entries: readonly Entry<Idle>[], sockets: number): string {
+export function idleSection(row: IdleRow, entries: readonly Entry<Idle>[], sockets: number): Section {
   const columns = [
     middleOf("KiB each", 1, kibEach),
     toBestPeer(entries, kibEach),
@@ -47,22 +66,26 @@ export function idleSection(row: IdleRow, entries: readonly Entry<Idle>[], socke
   ];
   const fewer =
     sockets < row.sockets ? `: a process may not open more files here than two for each and some` : "";
-  return section(row, entries, columns, [`${sockets} WebSockets were open${fewer}.`]);
+  const charts = [chartOf("Resident KiB for each WebSocket", entries, 1, kibEach)];
+  return section(row, entries, columns, charts, [`${sockets} WebSockets were open${fewer}.`]);
 }
 
-export function coldStartSection(row: Row, entries: readonly Entry<ColdStart>[]): string {
-  return section(row, entries, [
-    middleOf("HTTP ms", 0, ({ h1Ms }) => h1Ms),
-    middleOf("gRPC ms", 0, ({ grpcMs }) => grpcMs),
-    middleOf("WebSocket ms", 0, ({ wsMs }) => wsMs),
-    middleOf("all ms", 0, ({ allMs }) => allMs),
+export function coldStartSection(row: Row, entries: readonly Entry<ColdStart>[]): Section {
+  const columns = [
+    middleOf<ColdStart>("HTTP ms", 0, ({ h1Ms }) => h1Ms),
+    middleOf<ColdStart>("gRPC ms", 0, ({ grpcMs }) => grpcMs),
+    middleOf<ColdStart>("WebSocket ms", 0, ({ wsMs }) => wsMs),
+    middleOf<ColdStart>("all ms", 0, ({ allMs }) => allMs),
     toBestPeer(entries, ({ allMs }) => allMs),
-    middleOf("CPU ms", 0, ({ cpuMs }) => cpuMs),
-    middleOf("peak RSS MiB", 0, ({ peakBytes }) => mebibytes(peakBytes)),
+    middleOf<ColdStart>("CPU ms", 0, ({ cpuMs }) => cpuMs),
+    middleOf<ColdStart>("peak RSS MiB", 0, ({ peakBytes }) => mebibytes(peakBytes)),
+  ];
+  return section(row, entries, columns, [
+    chartOf("To the last first answer, ms", entries, 0, ({ allMs }) => allMs),
   ]);
 }
 
-export function soakSection(row: Row, entries: readonly Entry<Soak>[]): string {
+export function soakSection(row: Row, entries: readonly Entry<Soak>[]): Section {
   const series = entries.flatMap(({ contender, samples }) =>
     samples.map(({ points }) => {
       const list = points.map(({ bytes }) => fixed(mebibytes(bytes), 0)).join(" ");
@@ -76,7 +99,7 @@ export function soakSection(row: Row, entries: readonly Entry<Soak>[]): string {
     middleOf<Soak>("± error", 2, ({ verdict }) => mebibytes(verdict.errorPerMinute)),
     ["verdict", verdictOf] as const,
   ];
-  return section(row, entries, columns, series);
+  return section(row, entries, columns, [], series);
 }
 
 function verdictOf(samples: readonly Soak[]): string {
@@ -90,6 +113,10 @@ function kibEach({ sockets, beforeBytes, afterBytes }: Idle): number {
 
 function cpuOf({ cpuUs }: Sample): number {
   return cpuUs ?? Number.NaN;
+}
+
+function peakMebibytes({ peakBytes }: Sample): number {
+  return mebibytes(peakBytes ?? Number.NaN);
 }
 
 function p99Of({ p99Ms }: Sample): number {

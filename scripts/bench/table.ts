@@ -1,30 +1,73 @@
+import type { Bar, Chart, Section } from "../report/report.ts";
 import type { Row } from "./rows.ts";
 import type { Entry } from "./runners.ts";
 import { median } from "./statistics.ts";
 
+/** Characters of what a foreign program says of its end. */
+const LONGEST_PROBLEM = 160;
+
 /** A column of a table: its title, and the text for one contender. */
 export type Column<S> = readonly [title: string, cell: (samples: readonly S[]) => string];
 
-/** A row of the benchmark as a section of markdown. `notes` follow the table. */
+/** A row of the benchmark as a section of the report. `remarks` follow the table. */
 export function section<S>(
   { name, doc }: Row,
   entries: readonly Entry<S>[],
   columns: readonly Column<S>[],
-  notes: readonly string[] = [],
-): string {
-  const lines = entries.map(({ contender, problem, samples }) => {
+  charts: readonly Chart[],
+  remarks: readonly string[] = [],
+): Section {
+  const rows = entries.map(({ contender, problem, samples }) => {
     const cells =
       problem === undefined
         ? columns.map(([, cell]) => cell(samples))
-        : [inCell(problem), ...columns.slice(1).map(() => "")];
+        : [problem.slice(0, LONGEST_PROBLEM), ...columns.slice(1).map(() => "")];
     return [contender.name, ...cells];
   });
-  const head = [
-    ["", ...columns.map(([title]) => title)],
-    ["---", ...columns.map(() => "---:")],
-  ];
-  const table = [...head, ...lines].map((line) => `| ${line.join(" | ")} |`).join("\n");
-  return `\n## ${name}\n\n${doc}\n\n${table}\n${notes.map((note) => `\n${note}\n`).join("")}`;
+  return { name, note: doc, columns: ["", ...columns.map(([title]) => title)], rows, charts, remarks };
+}
+
+/** A chart with a bar for each contender that has a number: the median, as the table has it, and the range. */
+export function chartOf<S>(
+  title: string,
+  entries: readonly Entry<S>[],
+  digits: number,
+  value: (sample: S) => number,
+): Chart {
+  return chart(title, entries, digits, value, median);
+}
+
+/** The same with the greatest value. */
+export function chartOfGreatest<S>(
+  title: string,
+  entries: readonly Entry<S>[],
+  digits: number,
+  value: (sample: S) => number,
+): Chart {
+  return chart(title, entries, digits, value, (values) => Math.max(...values));
+}
+
+function chart<S>(
+  title: string,
+  entries: readonly Entry<S>[],
+  digits: number,
+  valueOf: (sample: S) => number,
+  pick: (values: readonly number[]) => number,
+): Chart {
+  const bars = entries
+    .filter(({ problem }) => problem === undefined)
+    .map(({ contender: { name }, samples }): Bar => {
+      const values = samples.map(valueOf);
+      const value = pick(values);
+      return {
+        name,
+        value,
+        text: fixed(value, digits),
+        isOurs: name.startsWith("oneport"),
+        ...(values.length > 1 ? { range: [Math.min(...values), Math.max(...values)] as const } : {}),
+      };
+    });
+  return { title, bars: bars.filter(({ value }) => Number.isFinite(value)) };
 }
 
 /** A column with the median over the rounds. */
@@ -69,9 +112,4 @@ export function fixed(value: number, digits: number): string {
 
 export function mebibytes(bytes: number): number {
   return bytes / 2 ** 20;
-}
-
-/** Text of a foreign program, fit for one cell. */
-function inCell(text: string): string {
-  return text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|").slice(0, 160);
 }
