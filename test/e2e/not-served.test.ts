@@ -13,6 +13,7 @@ import { testEdge } from "../support/edge.ts";
 import { family } from "../support/family.ts";
 import { echoClient, ping } from "../support/grpc.ts";
 import { start } from "../support/start.ts";
+import { named, swappable, text } from "../support/swapping.ts";
 import { CONNECT, nextMessage, openWebSocket } from "../support/websockets.ts";
 import { httpWorker } from "../support/workers.ts";
 
@@ -43,6 +44,15 @@ test("HTTP that is not served: 501 over both versions", async (t) => {
   const request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
   assert.match(await talk(t, port, request), /^HTTP\/1\.1 501 [\s\S]*"not_supported"/);
   assert.equal((await h2(http2Client(t, port), { ":path": "/" })).headers[":status"], 501);
+});
+
+test("a protocol is taken out, and put back, while the edge runs", async (t) => {
+  const worker = await named(t, "here");
+  const { url, put } = await swappable(t, { HTTP_UPSTREAMS: worker });
+  assert.deepEqual(await put("http", "none"), [200, { added: [], removed: [worker], kept: [] }]);
+  assert.equal((await fetch(url)).status, 501);
+  await put("http", worker);
+  assert.equal(await text(url), "here");
 });
 
 test("none stays none on its way to a process of its own", () => {
