@@ -28,6 +28,9 @@ const EXAMPLES: readonly (readonly [folder: string, installed: string, protocols
 
 type Protocol = "HTTP" | "GRPC" | "WS";
 
+/** What Go may take the first time, when it compiles its standard library. */
+const COMPILE_MS = 180_000;
+
 /** Debian's Python first: it is the one that has Debian's packages. Node stays the one that runs this. */
 const ENVIRONMENT = { PATH: `${ROOT}node_modules/.bin:/usr/bin:${process.env["PATH"]}:/usr/local/go/bin` };
 
@@ -113,37 +116,45 @@ describe("examples", { concurrency: 3 }, () => {
     let prepared: Promise<void> | undefined;
     const prepareOnce = (): Promise<void> => (prepared ??= succeeds(prepare));
 
-    test(`examples/${folder}: behind the edge it hears who is calling`, { skip }, async (t) => {
-      await prepareOnce();
-      assert.deepEqual(
-        Object.keys(env).map((name) => name.split("_")[0]),
-        protocols,
-      );
-      const others = (["HTTP", "GRPC", "WS"] as const).filter((protocol) => !protocols.includes(protocol));
-      const { program, port, mark } = await start(t, {
-        ...ENVIRONMENT,
-        ...settings("", issuer),
-        ...Object.fromEntries(others.map((protocol) => [`${protocol}_UPSTREAMS`, "none"])),
-        ...env,
-      });
-      await program.says(/"message":"ready"/);
-      for (const protocol of protocols) {
-        assert.equal(await ASK[protocol](t, port, issuer.mint(OPTIONS)), EMAIL);
-      }
-      assert.equal(await program.stop(), 0);
-      assert.deepEqual(family(mark), []);
-    });
+    test(
+      `examples/${folder}: behind the edge it hears who is calling`,
+      { skip, timeout: COMPILE_MS },
+      async (t) => {
+        await prepareOnce();
+        assert.deepEqual(
+          Object.keys(env).map((name) => name.split("_")[0]),
+          protocols,
+        );
+        const others = (["HTTP", "GRPC", "WS"] as const).filter((protocol) => !protocols.includes(protocol));
+        const { program, port, mark } = await start(t, {
+          ...ENVIRONMENT,
+          ...settings("", issuer),
+          ...Object.fromEntries(others.map((protocol) => [`${protocol}_UPSTREAMS`, "none"])),
+          ...env,
+        });
+        await program.says(/"message":"ready"/);
+        for (const protocol of protocols) {
+          assert.equal(await ASK[protocol](t, port, issuer.mint(OPTIONS)), EMAIL);
+        }
+        assert.equal(await program.stop(), 0);
+        assert.deepEqual(family(mark), []);
+      },
+    );
 
-    test(`examples/${folder}: SIGTERM ends it by itself, exit 0`, { skip }, async (t) => {
-      await prepareOnce();
-      const port = await freePort();
-      const command = Object.values(env)[0] ?? "";
-      const worker = new Program("/bin/sh", ["-c", command], { ...ENVIRONMENT, PORT: String(port) });
-      t.after(() => worker.stop("SIGKILL"));
-      const ended = new AbortController();
-      void worker.exited.then(() => ended.abort(new Error(worker.err)));
-      await untilReachable(address("http")(`http://127.0.0.1:${port}`), 1000, ended.signal);
-      assert.equal(await worker.stop(), 0, worker.err);
-    });
+    test(
+      `examples/${folder}: SIGTERM ends it by itself, exit 0`,
+      { skip, timeout: COMPILE_MS },
+      async (t) => {
+        await prepareOnce();
+        const port = await freePort();
+        const command = Object.values(env)[0] ?? "";
+        const worker = new Program("/bin/sh", ["-c", command], { ...ENVIRONMENT, PORT: String(port) });
+        t.after(() => worker.stop("SIGKILL"));
+        const ended = new AbortController();
+        void worker.exited.then(() => ended.abort(new Error(worker.err)));
+        await untilReachable(address("http")(`http://127.0.0.1:${port}`), 1000, ended.signal);
+        assert.equal(await worker.stop(), 0, worker.err);
+      },
+    );
   }
 });
