@@ -1,4 +1,4 @@
-import type { Section } from "../report/report.ts";
+import type { Curve, Section } from "../report/report.ts";
 import type { ColdStart } from "./cold-start.ts";
 import type { Idle } from "./idle-row.ts";
 import type { LatencySample } from "./latency-row.ts";
@@ -99,7 +99,21 @@ export function soakSection(row: Row, entries: readonly Entry<Soak>[]): Section 
     middleOf<Soak>("± error", 2, ({ verdict }) => mebibytes(verdict.errorPerMinute)),
     ["verdict", verdictOf] as const,
   ];
-  return section(row, entries, columns, [], series);
+  return { ...section(row, entries, columns, [], series), curves: entries.flatMap(memoryOf) };
+}
+
+function memoryOf({ contender: { name }, samples }: Entry<Soak>): Curve[] {
+  return samples.map(({ points }) => {
+    const all = points.map(({ minute, bytes }) => [minute, mebibytes(bytes)] as const);
+    const [first, last] = [all[0], all.at(-1)].map((point) => fixed(point?.[1] ?? Number.NaN, 0));
+    const most = fixed(Math.max(...all.map(([, size]) => size)), 0);
+    return {
+      title: `Memory of ${name}`,
+      points: all,
+      ends: [`${fixed(all[0]?.[0] ?? 0, 1)} min`, `${fixed(all.at(-1)?.[0] ?? 0, 1)} min`],
+      text: `${first} MiB at first, ${last} at the end, ${most} at most`,
+    };
+  });
 }
 
 function verdictOf(samples: readonly Soak[]): string {

@@ -11,7 +11,7 @@ const CAP = 4;
  * A chart as an SVG element: for each bar a line of text and the bar below it. Widths are shares of the element's own, so that
  * text is as large on a phone as on a wall. Nothing for a chart without bars.
  */
-export function svg({ title, bars }: Chart, id: string): string {
+export function chartSvg({ title, bars }: Chart, id: string): string {
   if (bars.length === 0) return "";
   const all = bars.flatMap(({ value, range }) => [value, ...(range ?? [])]);
   // From zero on, or lengths would not compare.

@@ -1,4 +1,5 @@
-import { svg } from "./chart.ts";
+import { chartSvg } from "./chart.ts";
+import { curveSvg } from "./curve.ts";
 import { escape, prose } from "./markup.ts";
 import type { Report, Section } from "./report.ts";
 
@@ -20,6 +21,8 @@ svg text.ours, tspan { fill: var(--ink); }
 rect.ours { fill: var(--ours); }
 rect.other { fill: var(--other); }
 line { stroke: var(--ink); stroke-width: 1.5; }
+polyline { fill: none; stroke: var(--ours); stroke-width: 2; }
+polyline.axis { stroke: var(--line); stroke-width: 1; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
@@ -50,22 +53,27 @@ ${sections.map(sectionOf).join("\n")}
 `;
 }
 
-function sectionOf({ name, note, columns, rows, charts = [], remarks = [] }: Section, at: number): string {
-  const figures = charts
-    .filter(({ bars }) => bars.length > 0)
-    .map(
-      (chart, index) =>
-        `<figure><figcaption>${escape(chart.title)}</figcaption>\n${svg(chart, `s${at}c${index}`)}\n</figure>`,
-    );
+function sectionOf(
+  { name, note, columns, rows, charts = [], curves = [], remarks = [] }: Section,
+  at: number,
+): string {
+  const figures = [
+    ...charts.map((chart, index) => figure(chart.title, chartSvg(chart, `s${at}c${index}`))),
+    ...curves.map((curve, index) => figure(curve.title, curveSvg(curve, `s${at}l${index}`))),
+  ];
   return [
     `<section id="s${at}">`,
     `<h2>${escape(name)}</h2>`,
     prose(note),
-    ...figures,
+    ...figures.filter((one) => one !== ""),
     table(name, columns, rows),
     ...remarks.map(prose),
     "</section>",
   ].join("\n");
+}
+
+function figure(title: string, drawing: string): string {
+  return drawing === "" ? "" : `<figure><figcaption>${escape(title)}</figcaption>\n${drawing}\n</figure>`;
 }
 
 /** A wide one scrolls by itself, with the keyboard too. */

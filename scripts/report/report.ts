@@ -14,6 +14,7 @@ export interface Section {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
   readonly charts?: readonly Chart[];
+  readonly curves?: readonly Curve[];
   /** What is to be said after the table. */
   readonly remarks?: readonly string[];
 }
@@ -33,4 +34,14 @@ export interface Bar {
   readonly text: string;
   /** True for what the report is about; the others are there to compare. */
   readonly isOurs?: boolean;
+}
+
+/** How a value went over time. */
+export interface Curve {
+  readonly title: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+  /** What the first and the last x are. */
+  readonly ends: readonly [first: string, last: string];
+  /** What is to be seen, in words: between which values it stayed. */
+  readonly text: string;
 }

@@ -6,8 +6,8 @@ import type { Sample } from "../../scripts/bench/measure.ts";
 import { partOf } from "../../scripts/bench/parts.ts";
 import { ROWS } from "../../scripts/bench/rows.ts";
 import type { LoadRow } from "../../scripts/bench/rows.ts";
-import { loadSection } from "../../scripts/bench/sections.ts";
-import { svg } from "../../scripts/report/chart.ts";
+import { loadSection, soakSection } from "../../scripts/bench/sections.ts";
+import { chartSvg } from "../../scripts/report/chart.ts";
 import { markdown } from "../../scripts/report/markdown.ts";
 import { escape, prose } from "../../scripts/report/markup.ts";
 import { page } from "../../scripts/report/page.ts";
@@ -105,7 +105,7 @@ test("a chart: sorted, labelled as the table is, with a title and a description 
 });
 
 test("lengths in a chart start at zero, and the greatest end of a range is all of the width", () => {
-  const chart = all(parseXml(svg(REPORT.sections[0]!.charts![0]!, "c")), "svg")[0]!;
+  const chart = all(parseXml(chartSvg(REPORT.sections[0]!.charts![0]!, "c")), "svg")[0]!;
   assert.deepEqual(
     all(chart, "rect").map(({ attributes }) => [attributes["width"], attributes["class"]]),
     [
@@ -124,8 +124,50 @@ test("lengths in a chart start at zero, and the greatest end of a range is all o
 });
 
 test("a chart of zeros has no lengths", () => {
-  const chart = svg({ title: "t", bars: [{ name: "a", value: 0, text: "0" }] }, "c");
+  const chart = chartSvg({ title: "t", bars: [{ name: "a", value: 0, text: "0" }] }, "c");
   assert.match(chart, /width="0\.00%"/);
+});
+
+test("a curve: from zero up to its greatest value, from side to side", () => {
+  const curve = { title: "Memory", ends: ["0 min", "4 min"] as const, text: "50 MiB to 100" };
+  const points = [
+    [0, 50],
+    [1, 100],
+    [4, 75],
+  ] as const;
+  const section = {
+    ...REPORT.sections[1]!,
+    curves: [
+      { ...curve, points },
+      { ...curve, points: [[0, 1]] as const },
+    ],
+  };
+  const document = parseXml(page({ ...REPORT, sections: [section] }));
+  assert.equal(all(document, "figure").length, 1);
+  assert.equal(all(document, "polyline")[0]!.attributes["points"], "0.00,50.00 25.00,0.00 100.00,25.00");
+  assert.equal(textOf(all(document, "desc")[0]!), "50 MiB to 100, 0 min to 4 min");
+});
+
+test("a soak's memory is a curve", () => {
+  const points = [1, 2, 3].map((minute) => ({ minute, bytes: minute * 10 * 2 ** 20 }));
+  const verdict = { grows: true, bytesPerMinute: 0, errorPerMinute: 0 };
+  const { curves } = soakSection(
+    ROWS.find(({ kind }) => kind === "soak")!,
+    [{ contender: CONTENDERS[1]!, samples: [{ requests: 1, points, verdict }], problem: undefined }],
+  );
+  assert.deepEqual(
+    curves?.map(({ points, text }) => [points, text]),
+    [
+      [
+        [
+          [1, 10],
+          [2, 20],
+          [3, 30],
+        ],
+        "10 MiB at first, 30 at the end, 30 at most",
+      ],
+    ],
+  );
 });
 
 test("prose: paragraphs, lists and words, and nothing else", () => {
