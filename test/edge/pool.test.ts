@@ -35,7 +35,7 @@ test("leases go to the least loaded", () => {
 
 test("a pool that was given nobody is not one whose workers are away, or that was closed", () => {
   const { pool } = poolOf(A);
-  pool.endpoints[0]!.healthy = false;
+  pool.endpoints[0]!.refused();
   assert.deepEqual([pool.lease(), pool.isNone], [undefined, false]);
   pool.close();
   assert.deepEqual([pool.lease(), pool.isNone], [undefined, false]);
