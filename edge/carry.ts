@@ -5,9 +5,9 @@ import { mayOpen } from "./origin.ts";
 import type { Forward } from "./proxy/forward.ts";
 import type { RepeatableBody } from "./proxy/repeatable-body.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
-import type { HealthWatch } from "./upstream/health-watch.ts";
+import { isOutOfReach } from "./upstream/health-watch.ts";
 import type { Lease, Pool } from "./upstream/pool.ts";
-import type { RetryBudget } from "./upstream/retries.ts";
+import type { Upstream, Workers } from "./upstream/workers.ts";
 
 /** An exchange that is to get to a worker. */
 export interface Passenger {
@@ -22,13 +22,6 @@ export interface Passenger {
 /** Gets one protocol's exchanges to one of its workers. */
 export type Carry = (passenger: Passenger) => void;
 
-export interface CarryOptions<C> {
-  readonly trustedHops: number;
-  /** Who is told how workers do. */
-  readonly health: HealthWatch<C>;
-  readonly retries: RetryBudget;
-}
-
 /**
  * A deadline that left a worker less than this, in milliseconds, says nothing about the worker: clients choose theirs. Less than
  * a second, since timers may be a little early.
@@ -36,12 +29,12 @@ export interface CarryOptions<C> {
 const FAIR_MS = 900;
 
 /** Leases a worker and forwards to it. */
-export function createCarry<C>(
-  pool: Pool<C>,
+export function createCarry<C extends Upstream>(
+  workers: Workers<C>,
   forward: (forward: Forward<C>) => void,
-  options: CarryOptions<C>,
+  trustedHops: number,
 ): Carry {
-  return (passenger) => new Carriage(passenger, pool, forward, options).next();
+  return (passenger) => new Carriage(passenger, workers, forward, trustedHops).next();
 }
 
 /** Refuses WebSockets of pages that may not open them, before a worker is looked for; `allowed` as in `mayOpen`. */
@@ -57,16 +50,15 @@ export function fromOrigins(allowed: readonly string[], carry: Carry): Carry {
  * tried, and that one is left out until it accepts connections again. One that refused the request, or was about to leave, has
  * not processed it: the next is tried as well, and the same one if there is no other, once. All that within the retry budget.
  */
-class Carriage<C> implements Forward<C> {
+class Carriage<C extends Upstream> implements Forward<C> {
   readonly exchange: Exchange;
   readonly headers: HeaderList;
   readonly started: number;
   body: RepeatableBody | undefined;
 
   readonly #passenger: Passenger;
-  readonly #pool: Pool<C>;
+  readonly #workers: Workers<C>;
   readonly #forward: (forward: Forward<C>) => void;
-  readonly #options: CarryOptions<C>;
   #lease: Lease<C> | undefined;
   #tried: Set<Endpoint<C>> | undefined;
   #last: EdgeError | undefined;
@@ -74,18 +66,17 @@ class Carriage<C> implements Forward<C> {
 
   constructor(
     passenger: Passenger,
-    pool: Pool<C>,
+    workers: Workers<C>,
     forward: (forward: Forward<C>) => void,
-    options: CarryOptions<C>,
+    trustedHops: number,
   ) {
     this.exchange = passenger.exchange;
     this.started = passenger.started;
-    this.headers = workerHeaders(passenger, options.trustedHops);
-    options.retries.count();
+    this.headers = workerHeaders(passenger, trustedHops);
+    workers.retries.count();
     this.#passenger = passenger;
-    this.#pool = pool;
+    this.#workers = workers;
     this.#forward = forward;
-    this.#options = options;
   }
 
   get upstream(): C {
@@ -94,10 +85,10 @@ class Carriage<C> implements Forward<C> {
   }
 
   next(): void {
-    this.#lease = this.#pool.lease(this.#tried) ?? this.#secondChance();
+    this.#lease = this.#workers.pool.lease(this.#tried) ?? this.#secondChance();
     if (this.#last !== undefined) this.#payForRetry();
     if (this.#lease === undefined)
-      return this.#passenger.settled(this.#last ?? whyNone(this.#pool), undefined);
+      return this.#passenger.settled(this.#last ?? whyNone(this.#workers.pool), undefined);
     try {
       this.#forward(this);
     } catch (thrown) {
@@ -122,8 +113,8 @@ class Carriage<C> implements Forward<C> {
   }
 
   #failed(error: EdgeError, endpoint: Endpoint<C>): void {
-    const { health } = this.#options;
-    if (error.code === "upstream_refused") health.refused(endpoint);
+    const { health } = this.#workers;
+    if (isOutOfReach(error)) health.refused(endpoint, error);
     else if (this.#isWorkersFault(error)) health.failed(endpoint, error);
     if (!error.row.retry) return this.#passenger.settled(error, undefined);
     this.#last = error;
@@ -140,7 +131,7 @@ class Carriage<C> implements Forward<C> {
 
   /** What may not be sent again after all has failed. */
   #payForRetry(): void {
-    if (this.#lease === undefined || this.#options.retries.take(performance.now())) return;
+    if (this.#lease === undefined || this.#workers.retries.take(performance.now())) return;
     this.#lease.release();
     this.#lease = undefined;
   }
@@ -148,7 +139,7 @@ class Carriage<C> implements Forward<C> {
   #secondChance(): Lease<C> | undefined {
     if (this.#again || this.#last?.code !== "upstream_unprocessed") return undefined;
     this.#again = true;
-    return this.#pool.lease();
+    return this.#workers.pool.lease();
   }
 }
 

@@ -3,6 +3,7 @@ import type { Address, Parse } from "./parse.ts";
 import {
   SettingError,
   account,
+  audience,
   either,
   httpUrl,
   integer,
@@ -59,9 +60,11 @@ export const SETTINGS = {
   publicPaths:     given("AUTH_PUBLIC_PATHS", list(path), "/ping", "Comma list of paths that need no token, compared byte for byte. Empty: none.", true),
   certsUrl:        optional("AUTH_CERTS_URL", httpUrl, "Where verification keys come from: a PEM map or a JWK set. Without it: Google's."),
   issuers:         optional("AUTH_ISSUERS", list(text), "Comma list of `iss` values that count. Without it: Google's."),
-  httpUpstreams:   given("HTTP_UPSTREAMS", upstreams("http"), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port` or `unix:/path`, or `none`: HTTP is not served."),
-  grpcUpstreams:   given("GRPC_UPSTREAMS", upstreams("h2c", "http"), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port` or `unix:/path`, or `none`: gRPC is not served."),
-  wsUpstreams:     given("WS_UPSTREAMS", upstreams("http", "ws"), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port` or `unix:/path`, or `none`: WebSockets are not served."),
+  httpUpstreams:   given("HTTP_UPSTREAMS", upstreams("http"), "http://127.0.0.1:8081", "HTTP workers: comma list of `http://host:port`, `https://host` or `unix:/path`, or `none`: HTTP is not served."),
+  grpcUpstreams:   given("GRPC_UPSTREAMS", upstreams("h2c", "http"), "h2c://127.0.0.1:8082", "gRPC workers: comma list of `h2c://host:port`, `https://host` or `unix:/path`, or `none`: gRPC is not served."),
+  wsUpstreams:     given("WS_UPSTREAMS", upstreams("http", "ws"), "http://127.0.0.1:8083", "WebSocket workers: comma list of `http://host:port`, `https://host` or `unix:/path`, or `none`: WebSockets are not served."),
+  upstreamAuth:    given("UPSTREAM_AUTH", oneOf("auto", "google", "off"), "auto", "Which `https://` workers get a Google ID token of the edge's own, in `x-serverless-authorization`: those on Cloud Run (`*.run.app`), all (`google`), or none (`off`). It is made for that host alone."),
+  upstreamAudience: optional("UPSTREAM_AUDIENCE", audience, "`aud` of these tokens, with `UPSTREAM_AUTH=google`. Without it: `https://` and the worker's host."),
   upstreamsFile:   optional("UPSTREAMS_FILE", text, "A file with `HTTP_UPSTREAMS=…`, `GRPC_UPSTREAMS=…`, `WS_UPSTREAMS=…`, a line each, which count more than the environment's; SIGHUP reads it again."),
   startupSeconds:  given("STARTUP_SECONDS", integer(1, 600), "60", "How long the workers have to become reachable before the edge gives up; the port opens when they are."),
   edgeProcesses:   given("EDGE_PROCESSES", either("auto", integer(1, 64)), "1", "Edge processes sharing the port, 1 to 64; `auto` is one for each whole CPU, a container's quota respected. From 2 on one more process shares out the connections."),
@@ -87,7 +90,7 @@ export const SETTINGS = {
   connections:     optional("LIMIT_CONNECTIONS", integer(1, 1_000_000), "Client connections that each edge process has at most; what is beyond is closed at once. Without it: half of the files it may have open (`ulimit -n`), less 32."),
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   maxActive:       given("LIMIT_UPSTREAM_ACTIVE", integer(1, 1_000_000), "10000", "Exchanges that one worker may have at a time, WebSockets and what waits for it included. When all have as many: 503 with `retry-after`, gRPC status 8 (RESOURCE_EXHAUSTED), at once."),
-  connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take."),
+  connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take, looking up its name and the TLS handshake included."),
   httpHealthCheck: given("HTTP_HEALTH_CHECK", healthCheck("off", "tcp", "http"), "tcp", "How it is found out whether an HTTP worker is well: `off`, `tcp` (it accepts a connection) or `http:/path` (it answers a GET with a 2xx)."),
   grpcHealthCheck: given("GRPC_HEALTH_CHECK", healthCheck("off", "tcp", "grpc"), "tcp", "The same for gRPC workers: `off`, `tcp`, `grpc` or `grpc:service` (grpc.health.v1 says SERVING, or is not implemented)."),
   wsHealthCheck:   given("WS_HEALTH_CHECK", healthCheck("off", "tcp", "http", "websocket"), "tcp", "The same for WebSocket workers: `off`, `tcp`, `http:/path` or `websocket:/path` (it accepts a WebSocket)."),
@@ -150,7 +153,12 @@ export function readConfig(env: Environment): Config {
   }
   const parsed = values as unknown as Values;
   mistakes.push(...upstreamMistakes(parsed), ...authMistakes(parsed, env), ...portMistakes(parsed));
-  mistakes.push(...originMistakes(parsed), ...ejectMistakes(parsed), ...corsMistakes(parsed));
+  mistakes.push(
+    ...originMistakes(parsed),
+    ...ejectMistakes(parsed),
+    ...identityMistakes(parsed),
+    ...corsMistakes(parsed),
+  );
   if (mistakes.length > 0) throw new ConfigError(mistakes);
   return Object.freeze({
     ...parsed,
@@ -201,6 +209,12 @@ function originMistakes({ webSocketOrigins }: Values): string[] {
   if (webSocketOrigins === undefined || webSocketOrigins.length === 1 || !webSocketOrigins.includes("*"))
     return [];
   return ["WEBSOCKET_ORIGINS names * beside others: * alone lets the pages of every site in."];
+}
+
+/** One audience for several hosts is a token that each could use at the others: only who says so gets that. */
+function identityMistakes({ upstreamAudience, upstreamAuth }: Values): string[] {
+  if (upstreamAudience === undefined || upstreamAuth === "google") return [];
+  return ["UPSTREAM_AUDIENCE needs UPSTREAM_AUTH=google: else it is not said who gets a token for it."];
 }
 
 function portMistakes(values: Values): string[] {

@@ -24,17 +24,11 @@ import { createForwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import type { SocketEnd } from "./socket-end.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
-import { askGrpc } from "./upstream/health-grpc.ts";
-import { askHttp1 } from "./upstream/health-http1.ts";
-import type { HealthOptions } from "./upstream/health-watch.ts";
-import { HealthWatch } from "./upstream/health-watch.ts";
-import { untilReachable } from "./upstream/health.ts";
-import { Http1Upstream } from "./upstream/http1/upstream.ts";
-import { Pool } from "./upstream/pool.ts";
-import { RetryBudget } from "./upstream/retries.ts";
+import { untilIdentified, untilReachable } from "./upstream/health.ts";
 import type { Swap, Upstreams } from "./upstream/swap.ts";
 import { createSwap } from "./upstream/swap.ts";
-import { Http2Upstream } from "./upstream/session.ts";
+import type { Upstream, WorkersOptions } from "./upstream/workers.ts";
+import { grpcWorkers, http1Workers } from "./upstream/workers.ts";
 import { within } from "./within.ts";
 
 /** The data path, not yet open: whoever builds it decides how connections come to it. */
@@ -124,57 +118,33 @@ export function createEdge(config: Config, log: Log): Edge {
   const lifecycle = new Lifecycle();
   const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
-  const { connectMs, handshakeMs, trustedHops } = config;
-  const budget = (): RetryBudget => new RetryBudget(config, performance.now());
-  const retries = { http: budget(), grpc: budget(), ws: budget() };
-  const openHttp = (address: Address) => new Http1Upstream(address, { ...config, retries: retries.http });
-  const openGrpc = (address: Address) => new Http2Upstream(address, config);
-  const openWs = (address: Address) => new Http1Upstream(address, { ...config, retries: retries.ws });
-  const http = makePool(config, config.httpUpstreams, openHttp);
-  const grpc = makePool(config, config.grpcUpstreams, openGrpc);
-  const ws = makePool(config, config.wsUpstreams, openWs);
-
-  const { httpHealthCheck, grpcHealthCheck, wsHealthCheck } = config;
-  const healthOptions: HealthOptions = {
-    ...config,
+  const options: WorkersOptions = {
+    config,
     log,
     isOpen: () => lifecycle.phase !== "starting",
     stopping: stopping.signal,
   };
-  const health = {
-    http: new HealthWatch(http, askHttp1(httpHealthCheck, connectMs, openHttp), healthOptions),
-    grpc: new HealthWatch(grpc, askGrpc(grpcHealthCheck, connectMs, openGrpc), healthOptions),
-    ws: new HealthWatch(ws, askHttp1(wsHealthCheck, connectMs, openWs), healthOptions),
+  const workers = {
+    http: http1Workers(config.httpUpstreams, config.httpHealthCheck, options),
+    grpc: grpcWorkers(config.grpcUpstreams, options),
+    ws: http1Workers(config.wsUpstreams, config.wsHealthCheck, options),
   };
-  const { corsOrigins, corsCredentials } = config;
-  const cors =
-    corsOrigins === undefined || corsOrigins.length === 0
-      ? undefined
-      : new Cors({ origins: corsOrigins, credentials: corsCredentials });
-  const toGrpc = { trustedHops, health: health.grpc, retries: retries.grpc };
+  const { handshakeMs, trustedHops } = config;
   const deps: HandleDeps = {
     authenticate: createAuthenticate(config, { now: Date.now, warn: (message) => log.warn(message) }),
     carry: {
-      http: createCarry(http, createForwardHttp(config.http1Carrier), {
-        trustedHops,
-        health: health.http,
-        retries: retries.http,
-      }),
-      grpc: createCarry(grpc, forwardGrpc, toGrpc),
-      "grpc-web": createCarry(grpc, forwardGrpcWeb, toGrpc),
+      http: createCarry(workers.http, createForwardHttp(config.http1Carrier), trustedHops),
+      grpc: createCarry(workers.grpc, forwardGrpc, trustedHops),
+      "grpc-web": createCarry(workers.grpc, forwardGrpcWeb, trustedHops),
       websocket: fromOrigins(
         config.webSocketOrigins,
-        createCarry(ws, createForwardWebSocket({ tunnels, handshakeMs }), {
-          trustedHops,
-          health: health.ws,
-          retries: retries.ws,
-        }),
+        createCarry(workers.ws, createForwardWebSocket({ tunnels, handshakeMs }), trustedHops),
       ),
     },
-    cors,
+    cors: corsOf(config),
     lifecycle,
     log,
-    tellsArrival: config.doctor ? config.trustedHops : undefined,
+    tellsArrival: config.doctor ? trustedHops : undefined,
   };
   const metrics = new Metrics();
   const full = seldom(FULL_MS, () => log.warn({ limit: "connections" }, EXCEEDED.connections));
@@ -186,15 +156,15 @@ export function createEdge(config: Config, log: Log): Edge {
   };
   const server = createEdgeServer(config, (exchange) => handle(exchange, deps), exceeded);
   const upstreams = (): UpstreamsView => ({
-    http: http.endpoints.map(viewOf),
-    grpc: grpc.endpoints.map(viewOf),
-    ws: ws.endpoints.map(viewOf),
+    http: workers.http.pool.endpoints.map(viewOf),
+    grpc: workers.grpc.pool.endpoints.map(viewOf),
+    ws: workers.ws.pool.endpoints.map(viewOf),
   });
   const swap = (wanted: Upstreams): void => {
-    http.swap(wanted.http);
-    grpc.swap(wanted.grpc);
-    const left = ws.swap(wanted.ws).filter(({ active }) => active > 0);
-    for (const watch of Object.values(health)) watch.begin();
+    workers.http.pool.swap(wanted.http);
+    workers.grpc.pool.swap(wanted.grpc);
+    const left = workers.ws.pool.swap(wanted.ws).filter(({ active }) => active > 0);
+    for (const { health } of Object.values(workers)) health.begin();
     const leave = (): void => {
       for (const { connection } of left) tunnels.leave(connection, SERVICE_RESTART);
     };
@@ -205,7 +175,7 @@ export function createEdge(config: Config, log: Log): Edge {
     stopping.abort();
     server.destroy();
     tunnels.destroy();
-    for (const pool of [http, grpc, ws]) pool.close();
+    for (const { pool } of Object.values(workers)) pool.close();
   };
 
   const drain = async (): Promise<void> => {
@@ -224,7 +194,11 @@ export function createEdge(config: Config, log: Log): Edge {
   return {
     lifecycle,
     workersReachable: (signal) =>
-      allReachable([...http.endpoints, ...grpc.endpoints, ...ws.endpoints], config, signal),
+      allReachable(
+        Object.values(workers).flatMap(({ pool }): readonly Endpoint<Upstream>[] => pool.endpoints),
+        config,
+        signal,
+      ),
     async listen() {
       const port = await server.listen(config.port);
       lifecycle.phase = "ready";
@@ -257,32 +231,40 @@ function warnOfFewFiles({ connections }: Config, log: Log): void {
   log.warn({ connections, files }, "LIMIT_CONNECTIONS is more than the open files allow (ulimit -n)");
 }
 
-function makePool<C extends { close(): void }>(
-  { maxActive }: Config,
-  addresses: readonly Address[],
-  open: (address: Address) => C,
-): Pool<C> {
-  const pool = new Pool<C>(maxActive, open, (connection) => connection.close());
-  pool.swap(addresses);
-  return pool;
+/** Undefined where pages of no other origin may call. */
+function corsOf({ corsOrigins = [], corsCredentials }: Config): Cors | undefined {
+  return corsOrigins.length === 0
+    ? undefined
+    : new Cors({ origins: corsOrigins, credentials: corsCredentials });
 }
 
 /** The port opens when every worker answers: Cloud Run takes an open port for a container that is ready. */
 async function allReachable(
-  endpoints: readonly Endpoint<unknown>[],
+  endpoints: readonly Endpoint<Upstream>[],
   config: Config,
   signal: AbortSignal,
 ): Promise<void> {
   const timeUp = AbortSignal.timeout(config.startupSeconds * 1000);
   const either = AbortSignal.any([timeUp, signal]);
   await Promise.all(
-    endpoints.map(({ address }) =>
-      untilReachable(address, config.connectMs, either).catch((thrown: unknown) => {
+    endpoints.map(async ({ address, connection }) => {
+      let last: EdgeError | undefined;
+      const failed = (error: EdgeError): void => {
+        last = error;
+      };
+      try {
+        await untilReachable(address, config.connectMs, either, failed);
+        await untilIdentified(connection.origin, either, failed);
+      } catch (thrown) {
         if (!timeUp.aborted) throw thrown;
-        throw new Error(
-          `the worker at ${address.name} did not accept a connection within ${config.startupSeconds} s`,
-        );
-      }),
-    ),
+        throw new Error(whyNotStarted(address, config.startupSeconds, last), { cause: thrown });
+      }
+    }),
   );
+}
+
+function whyNotStarted({ name }: Address, seconds: number, last: EdgeError | undefined): string {
+  return last === undefined || last.code === "upstream_refused"
+    ? `the worker at ${name} did not accept a connection within ${seconds} s`
+    : `the worker at ${name} could not be used within ${seconds} s: ${last.message} (${last.reason})`;
 }

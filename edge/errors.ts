@@ -44,6 +44,7 @@ export const FAILURES = {
   version_not_supported: row("client", 505,  12, "CANCEL",          1003, "HTTP/1.0 and HTTP/1.1 are served here, and HTTP/2 by prior knowledge"),
   client_gone:         row("client",   499,   1, "CANCEL",          1001, "the client went away"),
   keys_unavailable:    row("edge",     503,  14, "CANCEL",          1013, "tokens cannot be verified at the moment"),
+  identity_unavailable: row("edge",    503,  14, "CANCEL",          1013, "the edge cannot say who it is to the worker at the moment", true),
   draining:            row("edge",     503,  14, "CANCEL",          1001, "the server is shutting down"),
   overloaded:          row("edge",     503,   8, "CANCEL",          1013, "every worker has as much to do as it may have"),
   out_of_files:        row("edge",     503,   8, "CANCEL",          1013, "there is no room for another connection to a worker"),
@@ -51,6 +52,7 @@ export const FAILURES = {
   no_upstream:         row("upstream", 503,  14, "CANCEL",          1013, "no worker is available"),
   upstream_refused:    row("upstream", 503,  14, "CANCEL",          1013, "the worker cannot be reached", true),
   upstream_unprocessed: row("upstream", 503,  14, "REFUSED_STREAM",  1013, "the worker refused the request", true),
+  upstream_tls:        row("upstream", 502,  14, "CANCEL",          1014, "no secure connection to the worker could be made", true),
   upstream_reset:      row("upstream", 502,  14, "INTERNAL_ERROR",  1014, "the worker broke off"),
   upstream_garbage:    row("upstream", 502,  13, "INTERNAL_ERROR",  1014, "the worker sent an invalid reply"),
   deadline:            row("upstream", 504,   4, "CANCEL",          1013, "the deadline passed before the worker answered"),
@@ -69,6 +71,11 @@ export class EdgeError extends Error {
 
   get row(): Row {
     return FAILURES[this.code];
+  }
+
+  /** What lies behind it, for the log and never for a client. */
+  get reason(): string {
+    return this.cause instanceof Error ? this.cause.message : this.message;
   }
 }
 
@@ -92,6 +99,18 @@ export function fromConnecting(thrown: unknown): EdgeError {
   if (OUT_OF_FILES.has(nodeCode(thrown))) return new EdgeError("out_of_files", undefined, thrown);
   if (UNREACHABLE.has(nodeCode(thrown))) return new EdgeError("upstream_refused", undefined, thrown);
   return fromUpstream(thrown);
+}
+
+/**
+ * As fromConnecting, for a connection over TLS: before its handshake is over nothing of a request is sent, so whatever it breaks
+ * off with, nothing was processed. What is no matter of the network is one of certificates or protocols.
+ */
+export function fromSecuring(thrown: unknown): EdgeError {
+  if (thrown instanceof EdgeError) return thrown;
+  const code = nodeCode(thrown);
+  if (OUT_OF_FILES.has(code)) return new EdgeError("out_of_files", undefined, thrown);
+  const isNetwork = code === "" || code === "ECONNRESET" || code === "ETIMEDOUT" || UNREACHABLE.has(code);
+  return new EdgeError(isNetwork ? "upstream_refused" : "upstream_tls", undefined, thrown);
 }
 
 /**

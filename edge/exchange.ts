@@ -23,10 +23,12 @@ export class HeadMemo {
   /** The fields a worker gets, for this caller. */
   caller: Caller | undefined;
   toWorker: HeaderList | undefined;
-  /** The pseudo-header fields a gRPC worker gets. */
+  /** The pseudo-header fields a gRPC worker gets, and the credentials that are among them. */
   pseudo: HeaderList | undefined;
-  /** The request's head as an HTTP/1.1 worker gets it, from `toWorker`. */
+  pseudoWith: HeaderList | undefined;
+  /** The request's head as an HTTP/1.1 worker gets it, from `toWorker`, and the credentials that are in it. */
   toWorkerText: string | undefined;
+  textWith: HeaderList | undefined;
 }
 
 /** What a client asked, whatever carried it. Pseudo-header fields and `host` are lifted out of `headers`. */

@@ -113,15 +113,30 @@ export const httpUrl: Parse<string> = (value) => {
 /** Where a worker listens. */
 export type Address =
   | { readonly kind: "tcp"; readonly name: string; readonly host: string; readonly port: number }
-  | { readonly kind: "unix"; readonly name: string; readonly path: string };
+  | { readonly kind: "unix"; readonly name: string; readonly path: string }
+  | TlsAddress;
 
-/** `http://host:port`, `h2c://host:port` or `unix:/path`; `schemes` are the ones that fit the protocol. */
+/** A worker that is reached by its name, over TLS. */
+export interface TlsAddress {
+  readonly kind: "tls";
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** What requests to it name: its host, with the port unless that is 443. */
+  readonly authority: string;
+  /** What is to be spoken there (RFC 7301). */
+  readonly alpn: "h2" | "http/1.1";
+}
+
+/** `http://host:port`, `h2c://host:port`, `https://host` or `unix:/path`; `schemes` are the ones without TLS that fit the protocol. */
 export function address(...schemes: readonly string[]): Parse<Address> {
-  const rule = [...schemes.map((scheme) => `${scheme}://host:port`), "unix:/path"].join(" or ");
+  const rule = [...schemes.map((scheme) => `${scheme}://host:port`), "https://host", "unix:/path"].join(
+    " or ",
+  );
+  const alpn = schemes.includes("h2c") ? "h2" : "http/1.1";
   return (value) => {
     if (value.startsWith("unix:/")) return { kind: "unix", name: value, path: value.slice("unix:".length) };
-    if (value.startsWith("https://"))
-      throw new SettingError(`cannot be an https:// address yet (${JSON.stringify(value)})`);
+    if (value.startsWith("https://")) return tlsAddress(value, alpn) ?? fail(rule, value);
     const match = /^([a-z0-9]+):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})\/?$/.exec(value);
     const port = Number(match?.[3]);
     if (match === null || !schemes.includes(match[1] ?? "") || port < 1 || port > 65_535) fail(rule, value);
@@ -129,3 +144,24 @@ export function address(...schemes: readonly string[]): Parse<Address> {
     return { kind: "tcp", name: `${match[1]}://${match[2]}:${port}`, host, port };
   };
 }
+
+/** A certificate is for a name, so the name is written as certificates have it; undefined for what is no such address. */
+function tlsAddress(value: string, alpn: TlsAddress["alpn"]): TlsAddress | undefined {
+  const match = /^https:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?\/?$/.exec(value);
+  const host = (match?.[1] ?? "").toLowerCase();
+  const port = Number(match?.[2] ?? 443);
+  if (match === null || port < 1 || port > 65_535) return undefined;
+  const authority = port === 443 ? host : `${host}:${port}`;
+  return {
+    kind: "tls",
+    name: `https://${authority}`,
+    host: host.replace(/^\[|\]$/g, ""),
+    port,
+    authority,
+    alpn,
+  };
+}
+
+/** What an ID token is made for: it becomes part of an address as it is. */
+export const audience: Parse<string> = (value) =>
+  /^[A-Za-z0-9\-._~:/@]+$/.test(value) ? value : fail("an audience such as https://name.example.com", value);

@@ -8,7 +8,7 @@ import { settingsPage } from "../scripts/settings.ts";
 import { WORKERS, planProcesses } from "../scripts/start/plan.ts";
 import { ROOT, output } from "./support/processes.ts";
 
-const pages = globSync("{*.md,docs/*.md,examples/*.md,examples/*/*.md}", { cwd: ROOT });
+const pages = globSync("{*.md,docs/*.md,deploy/*.md,examples/*.md,examples/*/*.md}", { cwd: ROOT });
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
   scripts: Record<string, string>;
   dependencies: Record<string, string>;

@@ -76,7 +76,7 @@ for (const file of files) {
 }
 
 const ONLY: readonly (readonly [module: string, files: readonly string[]])[] = [
-  ["google-auth-library", ["auth/google.ts"]],
+  ["google-auth-library", ["auth/google.ts", "auth/id-token.ts"]],
   ["http2-proxy", ["proxy/http.ts", "proxy/websocket.ts"]],
   ["pino", ["log.ts"]],
   ["node:http", ["admin.ts"]],

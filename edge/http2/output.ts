@@ -34,6 +34,8 @@ export class Output {
 
   readonly #socket: Socket;
   readonly #taken: () => void;
+  /** For a socket that takes nothing at once, as with TLS: it tells by this when it has. */
+  readonly #onWritten: (() => void) | undefined;
   /** Segments that the kernel has not taken yet, and so belong to the socket. */
   readonly #lent: Buffer[] = [];
   #scheduled = false;
@@ -42,6 +44,7 @@ export class Output {
   constructor(socket: Socket, taken: () => void) {
     this.#socket = socket;
     this.#taken = taken;
+    if ("encrypted" in socket) this.#onWritten = () => this.#written();
   }
 
   /** True when the peer does not read what it has been sent. */
@@ -83,7 +86,13 @@ export class Output {
     this.buffer = NONE;
     if (buffer !== NONE) this.#lent.push(buffer);
     if (length === 0 || this.#socket.destroyed || this.#socket.writableEnded) return;
-    this.#socket.write(buffer.subarray(0, length));
+    this.#socket.write(buffer.subarray(0, length), this.#onWritten);
+  }
+
+  #written(): void {
+    if (this.#socket.writableLength > 0 || this.#socket.destroyed) return;
+    this.#recycle();
+    this.#taken();
   }
 
   /** The kernel has taken all there was: the segments are nobody's again. */

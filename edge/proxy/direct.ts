@@ -32,7 +32,7 @@ class DirectCall implements WorkerReceiver, Attempt {
   /** Sends the request. Throws `bad_request` for one that cannot be sent. */
   open(): void {
     const { exchange, upstream, headers } = this.#forward;
-    this.#stream = upstream.open(workerRequest(exchange, headers), this);
+    this.#stream = upstream.open(workerRequest(exchange, headers, upstream.origin), this);
     if (this.#stream.isConnected) this.connected();
   }
 

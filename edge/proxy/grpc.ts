@@ -6,6 +6,7 @@ import { find, toClient, trailersToClient, withoutFields } from "../headers.ts";
 import { Recall } from "../recall.ts";
 import type { Attempt } from "./repeatable-body.ts";
 import { RepeatableBody } from "./repeatable-body.ts";
+import type { Origin } from "../upstream/origin.ts";
 import type { Http2Upstream, ReplyReceiver, UpstreamStream } from "../upstream/session.ts";
 import { within } from "../within.ts";
 import type { Forward } from "./forward.ts";
@@ -62,7 +63,13 @@ class Call implements ReplyReceiver, Attempt {
     const fields =
       this.deadline === undefined ? this.#forward.headers : timed(this.#forward.headers, this.deadline);
     const { head } = exchange;
-    const stream = this.#forward.upstream.open(pseudoFields(head), fields, head.neverIndexed ?? NONE, this);
+    const { upstream } = this.#forward;
+    const stream = upstream.open(
+      pseudoFields(head, upstream.origin),
+      fields,
+      head.neverIndexed ?? NONE,
+      this,
+    );
     this.#worker = stream;
     if (this.deadline !== undefined) this.#armDeadline(this.deadline);
     exchange.onSent = (bytes) => stream.consume(bytes);
@@ -192,14 +199,20 @@ async function untilReady(upstream: Http2Upstream, deadline: number | undefined)
   if (!(await within(ms, ready))) throw new EdgeError("deadline");
 }
 
-function pseudoFields(head: RequestHead): HeaderList {
-  const known = head.memo?.pseudo;
-  if (known !== undefined) return known;
-  const { method, authority, path } = head;
+function pseudoFields(head: RequestHead, origin: Origin | undefined): HeaderList {
+  const { memo } = head;
+  const credentials = origin?.credentials.fields;
+  if (memo?.pseudo !== undefined && memo.pseudoWith === credentials) return memo.pseudo;
+  const { method, path } = head;
+  const scheme = origin === undefined ? "http" : "https";
+  const authority = origin?.authority ?? head.authority;
   // te is hop-by-hop, so it was dropped; gRPC servers insist on it (gRPC over HTTP/2, "Requests").
   // prettier-ignore
-  const pseudo = [":method", method, ":scheme", "http", ":authority", authority, ":path", path, "te", "trailers"];
-  if (head.memo !== undefined) head.memo.pseudo = pseudo;
+  const pseudo = [":method", method, ":scheme", scheme, ":authority", authority, ":path", path, "te", "trailers"];
+  if (credentials !== undefined) pseudo.push(...credentials);
+  if (memo === undefined) return pseudo;
+  memo.pseudoWith = credentials;
+  memo.pseudo = pseudo;
   return pseudo;
 }
 

@@ -4,23 +4,33 @@ import { find, findAll, framing, usuallyHasBody, withoutFields } from "../header
 import { requestHead } from "../upstream/http1/request-head.ts";
 import type { WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
+import type { Origin } from "../upstream/origin.ts";
 import type { Forward } from "./forward.ts";
 import type { Attempt } from "./repeatable-body.ts";
 import { RepeatableBody } from "./repeatable-body.ts";
 
-/** The request that a worker gets for an exchange; `headers` are those of the client that may pass. Throws `bad_request`. */
-export function workerRequest({ head }: Exchange, headers: HeaderList): WorkerRequest {
+/**
+ * The request that a worker gets for an exchange; `headers` are those of the client that may pass, `origin` what the worker is
+ * called. Throws `bad_request`, and `identity_unavailable`.
+ */
+export function workerRequest(
+  { head }: Exchange,
+  headers: HeaderList,
+  origin: Origin | undefined,
+): WorkerRequest {
   const { method, hasBody } = head;
   const length = hasBody ? find(head.headers, "content-length") : undefined;
   return {
     method,
-    text: workerText(head, headers),
+    text: workerText(head, headers, origin),
     body: !hasBody ? "none" : length === undefined ? "chunked" : Number(length),
     upgrade: false,
     isLast: hasBody && mayBeLeftUnread(head),
     repeatable: !hasBody && isSafe(method),
   };
 }
+
+const NOTHING: HeaderList = [];
 
 /** Sends what follows the head, once the worker is connected. */
 export function sendBody(forward: Forward<Http1Upstream>, attempt: Attempt): void {
@@ -32,14 +42,23 @@ export function sendBody(forward: Forward<Http1Upstream>, attempt: Attempt): voi
 }
 
 /** The head as it is sent. One that comes again need not be put together again. */
-function workerText(head: RequestHead, headers: HeaderList): string {
+function workerText(head: RequestHead, headers: HeaderList, origin: Origin | undefined): string {
   const { memo } = head;
-  if (memo?.toWorker !== headers) return write(head, headers);
-  return (memo.toWorkerText ??= write(head, headers));
+  const credentials = origin?.credentials.fields;
+  if (memo?.toWorker !== headers) return write(head, headers, origin?.authority, credentials);
+  if (memo.toWorkerText !== undefined && memo.textWith === credentials) return memo.toWorkerText;
+  memo.textWith = credentials;
+  memo.toWorkerText = write(head, headers, origin?.authority, credentials);
+  return memo.toWorkerText;
 }
 
-function write(head: RequestHead, headers: HeaderList): string {
-  const { method, path, authority, hasBody, headers: asked } = head;
+function write(
+  head: RequestHead,
+  headers: HeaderList,
+  host: string = head.authority,
+  credentials: HeaderList = NOTHING,
+): string {
+  const { method, path, hasBody, headers: asked } = head;
   const length = find(asked, "content-length");
   if (findAll(headers, "expect").some((value) => value.toLowerCase() !== "100-continue"))
     // HTTP/1.1 has refused it; HTTP/2 lets it through, and nobody here could say what a worker makes of it.
@@ -49,7 +68,7 @@ function write(head: RequestHead, headers: HeaderList): string {
   let fields = hasBody && length === undefined ? headers : without(headers, "trailer");
   if (!hasBody) fields = without(fields, "expect");
   else if (mayBeLeftUnread(head)) framed.push("connection", "close");
-  return requestHead(method, path, ["host", authority, ...framed, ...fields]);
+  return requestHead(method, path, ["host", host, ...framed, ...fields, ...credentials]);
 }
 
 function without(headers: HeaderList, name: string): HeaderList {

@@ -5,6 +5,7 @@ import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import { forwardDirect } from "./direct.ts";
 import type { Forward } from "./forward.ts";
+import { onceIdentified } from "./identified.ts";
 import { sendBody, workerRequest } from "./http-request.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
 import { ReplyStandIn, RequestStandIn } from "./stand-ins.ts";
@@ -14,19 +15,19 @@ export type Http1Carrier = "http2-proxy" | "direct";
 
 /** What carries a request to an HTTP/1.1 worker; done when the reply is complete. */
 export function createForwardHttp(carrier: Http1Carrier): (forward: Forward<Http1Upstream>) => void {
-  return (forward) => {
+  return onceIdentified((forward) => {
     const { exchange } = forward;
     if (exchange.gone) throw new EdgeError("client_gone");
     if (carrier === "direct" || exchange.head.version === "2") forwardDirect(forward);
     else forwardCarried(forward);
-  };
+  });
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 /** Carries a request by http2-proxy. */
 function forwardCarried(forward: Forward<Http1Upstream>): void {
-  const { exchange, headers } = forward;
+  const { exchange, headers, upstream } = forward;
   const request = new RequestStandIn(exchange, exchange.head.method, NO_HEADERS);
   const reply = new ReplyStandIn();
   // Credit goes back by the call itself.
@@ -38,7 +39,7 @@ function forwardCarried(forward: Forward<Http1Upstream>): void {
       request.onEnd?.();
     },
   };
-  const call = new CarriedCall(forward, workerRequest(exchange, headers), {
+  const call = new CarriedCall(forward, workerRequest(exchange, headers, upstream.origin), {
     connected: () => sendBody(forward, { worker, abort: (error) => request.onError?.(error) }),
     finished: () => reply.onFinish?.(),
   });

@@ -9,6 +9,7 @@ import { requestHead } from "../upstream/http1/request-head.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import type { Forward } from "./forward.ts";
+import { onceIdentified } from "./identified.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
 import { RequestStandIn } from "./stand-ins.ts";
 import { Tunnel } from "./tunnel.ts";
@@ -24,12 +25,12 @@ export interface WebSocketOptions {
 
 /** What carries a WebSocket to a worker; done when both directions have ended. */
 export function createForwardWebSocket(options: WebSocketOptions): (forward: Forward<Http1Upstream>) => void {
-  return (forward) => {
+  return onceIdentified((forward) => {
     forwardCarried(forward, options).then(
       () => forward.done(undefined),
       (thrown: unknown) => forward.done(toEdgeError(thrown)),
     );
-  };
+  });
 }
 
 /**
@@ -95,13 +96,13 @@ function checkHandshake({ head }: Exchange): void {
 }
 
 function handshakeHeaders(
-  { exchange, headers }: Forward<Http1Upstream>,
+  { exchange, headers, upstream: { origin } }: Forward<Http1Upstream>,
   key: string,
   offered: string[],
 ): HeaderList {
   const out = [
     "host",
-    exchange.head.authority,
+    origin?.authority ?? exchange.head.authority,
     "connection",
     "Upgrade",
     "upgrade",
@@ -114,6 +115,7 @@ function handshakeHeaders(
   if (real.length > 0) out.push("sec-websocket-protocol", real.join(", "));
   if (find(headers, "sec-websocket-version") === undefined) out.push("sec-websocket-version", "13");
   out.push(...withoutFields(headers, "sec-websocket-key", "sec-websocket-protocol", "expect"));
+  if (origin !== undefined) out.push(...origin.credentials.fields);
   return out;
 }
 

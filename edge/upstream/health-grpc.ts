@@ -4,7 +4,8 @@ import { find } from "../headers.ts";
 import type { HealthCheck } from "../health-check.ts";
 import type { Address } from "../parse.ts";
 import type { Ask, Check, Verdict } from "./health-probe.ts";
-import { USER_AGENT, askTcp, authorityOf } from "./health-probe.ts";
+import { USER_AGENT, askTcp, authorityOf, credentialsOf } from "./health-probe.ts";
+import type { Origin } from "./origin.ts";
 import type { Http2Upstream, ReplyReceiver } from "./session.ts";
 
 /** A check that suits a gRPC worker. */
@@ -32,19 +33,24 @@ export function askGrpc(
     case "tcp":
       return (address) => askTcp(address, connectMs);
     case "grpc":
-      return (address) => askHealth(check.service, address, open(address));
+      return (address, origin) => askHealth(check.service, address, origin, open(address));
   }
 }
 
-function askHealth(service: string, address: Address, upstream: Http2Upstream): Ask {
+function askHealth(
+  service: string,
+  address: Address,
+  origin: Origin | undefined,
+  upstream: Http2Upstream,
+): Ask {
   // prettier-ignore
-  const pseudo = [":method", "POST", ":scheme", "http", ":authority", authorityOf(address), ":path", "/grpc.health.v1.Health/Check", "te", "trailers"];
+  const pseudo = [":method", "POST", ":scheme", address.kind === "tls" ? "https" : "http", ":authority", authorityOf(address), ":path", "/grpc.health.v1.Health/Check", "te", "trailers"];
   const fields = ["content-type", "application/grpc", "user-agent", USER_AGENT];
   return (tell) => {
     upstream
       .ready()
       .then(() => {
-        const stream = upstream.open(pseudo, fields, [], receiverOf(tell));
+        const stream = upstream.open(pseudo, [...fields, ...credentialsOf(origin)], [], receiverOf(tell));
         stream.write(healthRequest(service));
         stream.end([]);
       })

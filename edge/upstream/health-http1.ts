@@ -7,10 +7,11 @@ import type { HealthCheck } from "../health-check.ts";
 import { webSocketAccept } from "../http1/upgrade.ts";
 import type { Address } from "../parse.ts";
 import type { Ask, Check } from "./health-probe.ts";
-import { USER_AGENT, askTcp, authorityOf } from "./health-probe.ts";
+import { USER_AGENT, askTcp, authorityOf, credentialsOf } from "./health-probe.ts";
 import { requestHead } from "./http1/request-head.ts";
 import type { WorkerReceiver, WorkerRequest } from "./http1/stream.ts";
 import type { Http1Upstream } from "./http1/upstream.ts";
+import type { Origin } from "./origin.ts";
 
 /** A check that suits a worker which speaks HTTP/1.1. */
 export type Http1Check = Exclude<HealthCheck, { kind: "grpc" }>;
@@ -30,17 +31,17 @@ export function askHttp1(
     case "tcp":
       return (address) => askTcp(address, connectMs);
     case "http":
-      return (address) => askHttp(check.path, address, open(address));
+      return (address, origin) => askHttp(check.path, address, origin, open(address));
     case "websocket":
-      return (address) => askWebSocket(check.path, address, open(address));
+      return (address, origin) => askWebSocket(check.path, address, origin, open(address));
   }
 }
 
-function askHttp(path: string, address: Address, upstream: Http1Upstream): Ask {
+function askHttp(path: string, address: Address, origin: Origin | undefined, upstream: Http1Upstream): Ask {
   const fields = ["host", authorityOf(address), "user-agent", USER_AGENT, "connection", "close"];
   return (tell) => {
     let answered = 0;
-    const stream = upstream.open(getting(path, fields, false), {
+    const stream = upstream.open(getting(path, [...fields, ...credentialsOf(origin)], false), {
       connected() {},
       inform() {},
       head(status) {
@@ -54,7 +55,12 @@ function askHttp(path: string, address: Address, upstream: Http1Upstream): Ask {
   };
 }
 
-function askWebSocket(path: string, address: Address, upstream: Http1Upstream): Ask {
+function askWebSocket(
+  path: string,
+  address: Address,
+  origin: Origin | undefined,
+  upstream: Http1Upstream,
+): Ask {
   const key = randomBytes(16).toString("base64");
   // prettier-ignore
   const fields = ["host", authorityOf(address), "user-agent", USER_AGENT, "connection", "Upgrade", "upgrade", "websocket", "sec-websocket-version", "13", "sec-websocket-key", key];
@@ -76,7 +82,7 @@ function askWebSocket(path: string, address: Address, upstream: Http1Upstream): 
         tell(undefined);
       },
     };
-    upstream.open(getting(path, fields, true), receiver);
+    upstream.open(getting(path, [...fields, ...credentialsOf(origin)], true), receiver);
     return () => upstream.close();
   };
 }

@@ -1,6 +1,8 @@
-import { EdgeError, fromConnecting, toEdgeError } from "../errors.ts";
+import { EdgeError, toEdgeError } from "../errors.ts";
+import type { HeaderList } from "../exchange.ts";
 import type { Address } from "../parse.ts";
-import { connectTo } from "./connect.ts";
+import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
+import type { Origin } from "./origin.ts";
 
 /** What a check found: undefined, or why the worker is not well. `upstream_refused` says that it accepts no connection. */
 export type Verdict = EdgeError | undefined;
@@ -8,8 +10,8 @@ export type Verdict = EdgeError | undefined;
 /** Asks a worker; tells once what came of it, and answers how to end it, whether it has come to an end or not. */
 export type Ask = (tell: (verdict: Verdict) => void) => () => void;
 
-/** How each worker of a pool is asked; undefined when none is. */
-export type Check = ((address: Address) => Ask) | undefined;
+/** How each worker of a pool is asked, with its origin if it has one; undefined when none is. */
+export type Check = ((address: Address, origin: Origin | undefined) => Ask) | undefined;
 
 /** Asks, with a time limit. Never rejects, and leaves nothing open. When `signal` is over first, the verdict says nothing. */
 export async function probe(ask: Ask, timeoutMs: number, signal: AbortSignal): Promise<Verdict> {
@@ -33,12 +35,12 @@ export async function probe(ask: Ask, timeoutMs: number, signal: AbortSignal): P
   }
 }
 
-/** Whether it accepts a connection. */
+/** Whether it accepts a connection, over TLS with its handshake. */
 export function askTcp(address: Address, connectMs: number): Ask {
   return (tell) => {
     const socket = connectTo(address, connectMs);
-    socket.once("connect", () => tell(undefined));
-    socket.on("error", (thrown) => tell(fromConnecting(thrown)));
+    socket.once(readyEvent(address), () => tell(unfit(address, socket)));
+    socket.on("error", (thrown) => tell(failedBy(address, thrown)));
     return () => socket.destroy();
   };
 }
@@ -46,6 +48,11 @@ export function askTcp(address: Address, connectMs: number): Ask {
 /** How a check names the worker: the authority that its address has. */
 export function authorityOf({ kind, name }: Address): string {
   return kind === "unix" ? "localhost" : name.slice(name.indexOf("//") + 2);
+}
+
+/** What tells the worker who asks. Throws `identity_unavailable`. */
+export function credentialsOf(origin: Origin | undefined): HeaderList {
+  return origin?.credentials.fields ?? [];
 }
 
 /** What its access log sees. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EdgeError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Address } from "../parse.ts";
 import type { CheckPolicy, EjectPolicy, Endpoint } from "./endpoint.ts";
-import type { Ask, Check, Verdict } from "./health-probe.ts";
+import type { Check, Verdict } from "./health-probe.ts";
 import { probe } from "./health-probe.ts";
 import { untilReachable } from "./health.ts";
+import type { Origin } from "./origin.ts";
 import type { Pool } from "./pool.ts";
 
 export interface HealthOptions extends CheckPolicy, EjectPolicy {
@@ -24,8 +24,13 @@ const JITTER = 0.2;
 /** A verdict that is so much later than its time limit, in milliseconds, says that this process stood still, and no more. */
 const LATE_MS = 500;
 
+/** True for a failure before a connection was there. */
+export function isOutOfReach({ code }: EdgeError): boolean {
+  return code === "upstream_refused" || code === "upstream_tls";
+}
+
 /** Knows which workers of one pool are well: by their checks, by who refused a connection, by what became of exchanges. */
-export class HealthWatch<C> {
+export class HealthWatch<C extends { readonly origin: Origin | undefined }> {
   readonly #pool: Pool<C>;
   readonly #asks: Check;
   readonly #options: HealthOptions;
@@ -50,9 +55,9 @@ export class HealthWatch<C> {
     }
   }
 
-  /** A worker has refused a connection: it is left out until it accepts them again. */
-  refused(endpoint: Endpoint<C>): void {
-    if (endpoint.refused()) void this.#untilReached(endpoint);
+  /** No connection to a worker could be made: it is left out until one can. */
+  refused(endpoint: Endpoint<C>, error: EdgeError): void {
+    if (endpoint.refused()) void this.#untilReached(endpoint, error);
   }
 
   /** An exchange has failed by the worker's fault. */
@@ -72,9 +77,9 @@ export class HealthWatch<C> {
     this.#options.log.info({ worker: endpoint.address.name }, "worker back");
   }
 
-  async #untilReached(endpoint: Endpoint<C>): Promise<void> {
+  async #untilReached(endpoint: Endpoint<C>, { reason }: EdgeError): Promise<void> {
     const { connectMs, log } = this.#options;
-    log.warn({ worker: endpoint.address.name }, "worker unreachable");
+    log.warn({ worker: endpoint.address.name, reason }, "worker unreachable");
     try {
       await untilReachable(endpoint.address, connectMs, this.#endOf(endpoint));
     } catch {
@@ -85,21 +90,25 @@ export class HealthWatch<C> {
     log.info({ worker: endpoint.address.name }, "worker reachable again");
   }
 
-  async #check(endpoint: Endpoint<C>, asks: (address: Address) => Ask): Promise<void> {
+  async #check(endpoint: Endpoint<C>, asks: NonNullable<Check>): Promise<void> {
     const { healthIntervalMs, healthTimeoutMs, isOpen } = this.#options;
     const signal = this.#endOf(endpoint);
     while (await this.#pause(healthIntervalMs * (1 - JITTER + Math.random() * 2 * JITTER), signal)) {
       // One that is unreachable is asked all the time until it is not.
       if (!isOpen() || !endpoint.isReachable) continue;
       const started = performance.now();
-      const verdict = await probe(asks(endpoint.address), healthTimeoutMs, signal);
+      const verdict = await probe(
+        asks(endpoint.address, endpoint.connection.origin),
+        healthTimeoutMs,
+        signal,
+      );
       if (signal.aborted) return;
       if (performance.now() - started < healthTimeoutMs + LATE_MS) this.#heed(endpoint, verdict);
     }
   }
 
   #heed(endpoint: Endpoint<C>, verdict: Verdict): void {
-    if (verdict?.code === "upstream_refused") this.refused(endpoint);
+    if (verdict !== undefined && isOutOfReach(verdict)) this.refused(endpoint, verdict);
     const turned = endpoint.checked(verdict?.message, this.#options);
     if (!turned) return;
     const { log } = this.#options;

@@ -1,5 +1,5 @@
-import type { Socket } from "node:net";
-import { EdgeError, fromConnecting } from "../errors.ts";
+import type { OnReadOpts, Socket } from "node:net";
+import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
 import { Connection } from "../http2/connection.ts";
 import { CODE } from "../http2/frame.ts";
@@ -9,7 +9,9 @@ import { resetBy } from "../http2/reset.ts";
 import type { StreamEvents } from "../http2/stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
 import type { Address } from "../parse.ts";
-import { connectTo } from "./connect.ts";
+import type { TlsMemory } from "./connect.ts";
+import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
+import type { Origin } from "./origin.ts";
 
 /** What a worker's reply is told to. */
 export interface ReplyReceiver extends BodyReceiver {
@@ -59,24 +61,30 @@ const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
 
 /** The HTTP/2 connection to one gRPC worker, opened when it is first needed and again after it ended. */
 export class Http2Upstream {
+  /** Undefined for a worker that gets requests as they came. */
+  readonly origin: Origin | undefined;
   readonly #address: Address;
   readonly #options: UpstreamOptions;
+  readonly #memory: TlsMemory = {};
   #state: State = { name: "closed" };
   /** Those that said GOAWAY included. */
   readonly #sockets = new Set<Socket>();
   /** Requests that wait for one of the worker's streams to end. */
   #waiting: (() => void)[] = [];
 
-  constructor(address: Address, options: UpstreamOptions) {
+  /** `origin` is that of a worker which is reached by its name. */
+  constructor(address: Address, options: UpstreamOptions, origin?: Origin) {
     this.#address = address;
     this.#options = options;
+    this.origin = origin;
   }
 
   /**
-   * Resolves once a request can be sent. Rejects with `upstream_refused` when the worker cannot be reached, and with
-   * `upstream_unprocessed` once it is given up.
+   * Resolves once a request can be sent. Rejects with `upstream_refused` or `upstream_tls` when the worker cannot be reached, with
+   * `identity_unavailable` when it cannot be told who asks, and with `upstream_unprocessed` once it is given up.
    */
   async ready(): Promise<void> {
+    await this.origin?.credentials.ready();
     while (!(await this.#connection()).hasRoom)
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
@@ -84,7 +92,12 @@ export class Http2Upstream {
   /** True when a request can be sent now; else `ready` tells when. */
   get isReady(): boolean {
     const state = this.#state;
-    return state.name === "ready" && state.connection.isOpen && state.connection.hasRoom;
+    return (
+      state.name === "ready" &&
+      state.connection.isOpen &&
+      state.connection.hasRoom &&
+      this.origin?.credentials.isReady !== false
+    );
   }
 
   /** Sends a request head and starts to listen for its reply. Throws `upstream_refused` when the connection is not ready. */
@@ -108,6 +121,7 @@ export class Http2Upstream {
   close(): void {
     const state = this.#state;
     this.#state = { name: "given up" };
+    this.origin?.credentials.close();
     if (state.name === "connecting") state.giveUp(givenUp());
     for (const socket of this.#sockets) socket.destroy();
     this.#wake();
@@ -128,23 +142,24 @@ export class Http2Upstream {
   #connect(): Promise<Connection> {
     const { connectMs, headBytes } = this.#options;
     let connection: Connection | undefined;
-    const socket = connectTo(this.#address, connectMs, {
-      onread: {
-        buffer: READ_BUFFER,
-        callback: (length, buffer) => {
-          connection?.receive((buffer as Buffer).subarray(0, length));
-          return true;
-        },
+    const onread: OnReadOpts = {
+      buffer: READ_BUFFER,
+      callback: (length, buffer) => {
+        connection?.receive((buffer as Buffer).subarray(0, length));
+        return true;
       },
-    });
+    };
+    const socket = connectTo(this.#address, connectMs, { onread }, this.#memory);
     this.#sockets.add(socket);
     const opened = Promise.withResolvers<Connection>();
     const lost = (thrown?: unknown): void => {
       if ("socket" in this.#state && this.#state.socket === socket) this.#state = { name: "closed" };
-      opened.reject(fromConnecting(thrown));
+      opened.reject(failedBy(this.#address, thrown));
       this.#wake();
     };
-    socket.once("connect", () => {
+    socket.once(readyEvent(this.#address), () => {
+      const error = unfit(this.#address, socket);
+      if (error !== undefined) return void socket.destroy(error);
       socket.write(PREFACE);
       connection = new Connection(socket, {
         role: "client",

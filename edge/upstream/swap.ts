@@ -1,8 +1,10 @@
 import type { Config, Environment, Protocol } from "../config.ts";
 import { SETTINGS, UPSTREAMS } from "../config.ts";
+import type { EdgeError } from "../errors.ts";
+import { toEdgeError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Address } from "../parse.ts";
-import { reachable } from "./health.ts";
+import { whyUnreachable } from "./health.ts";
 
 /** The upstreams of every protocol. */
 export type Upstreams = Readonly<Record<Protocol, readonly Address[]>>;
@@ -31,12 +33,12 @@ export interface Swapped {
 /** By protocol; only those that were asked for. */
 export type SwapView = Readonly<Partial<Record<Protocol, Swapped>>>;
 
-/** A new upstream accepts no connection; the message says which. */
+/** A new upstream accepts no connection, or cannot be told who the edge is; the message says which. */
 export class UnreachableError extends Error {}
 
 /**
  * Exchanges upstreams while requests run: all that was asked for, or nothing. Resolves with what it did. Rejects with an
- * UnreachableError, and nothing is changed, when a new upstream accepts no connection, unless `check` is false.
+ * UnreachableError, and nothing is changed, when a new upstream cannot be used, unless `check` is false.
  */
 export type Swap = (wanted: Partial<Upstreams>, check?: boolean) => Promise<SwapView>;
 
@@ -49,7 +51,7 @@ export function createSwap(config: Config, log: Log, apply: (upstreams: Upstream
     const lists = Object.entries(wanted) as [Protocol, readonly Address[]][];
     const before = current;
     const fresh = lists.flatMap(([protocol, list]) => newcomers(before[protocol], list));
-    if (check) await assertReachable(fresh, config.connectMs);
+    if (check) await assertReachable(fresh, config, log);
     current = { ...before, ...wanted };
     apply(current);
     const view = Object.fromEntries(
@@ -71,11 +73,32 @@ function newcomers(before: readonly Address[], after: readonly Address[]): Addre
   return after.filter(({ name }) => !known.has(name));
 }
 
-async function assertReachable(addresses: readonly Address[], connectMs: number): Promise<void> {
-  const answers = await Promise.all(addresses.map((address) => reachable(address, connectMs)));
-  const lost = addresses.filter((_, at) => answers[at] === false).map(({ name }) => name);
-  if (lost.length > 0)
-    throw new UnreachableError(`${lost.join(", ")} accepted no connection; nothing was changed`);
+async function assertReachable(addresses: readonly Address[], config: Config, log: Log): Promise<void> {
+  const answers = await Promise.all(addresses.map((address) => whyUnusable(address, config, log)));
+  const lost = addresses.flatMap(({ name }, at) => {
+    const error = answers[at];
+    if (error === undefined) return [];
+    return error.code === "upstream_refused"
+      ? [`${name} accepted no connection`]
+      : [`${name}: ${error.message} (${error.reason})`];
+  });
+  if (lost.length > 0) throw new UnreachableError(`${lost.join(", ")}; nothing was changed`);
+}
+
+async function whyUnusable(address: Address, config: Config, log: Log): Promise<EdgeError | undefined> {
+  const error = await whyUnreachable(address, config.connectMs);
+  if (error !== undefined || address.kind !== "tls") return error;
+  // Loaded only here: the parent of several processes needs it for nothing else.
+  const { originOf } = await import("./origin.ts");
+  const credentials = originOf(address, config, log)?.credentials;
+  try {
+    await credentials?.ready();
+    return undefined;
+  } catch (thrown) {
+    return toEdgeError(thrown);
+  } finally {
+    credentials?.close();
+  }
 }
 
 function difference(before: readonly Address[], after: readonly Address[]): Swapped {

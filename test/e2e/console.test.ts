@@ -8,8 +8,7 @@ import type { Browser, Locator, Page } from "playwright-core";
 import { AUDIENCE, EMAIL, OPTIONS, newIssuer } from "../support/auth.ts";
 import { needsChromium, openBrowser } from "../support/browser/chromium.ts";
 import { freePort } from "../support/family.ts";
-import { untilListening } from "../support/listening.ts";
-import { Program, ROOT, output, which } from "../support/processes.ts";
+import { Program, ROOT, output, untilOpen, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
 import { start } from "../support/start.ts";
@@ -249,7 +248,7 @@ backend edge
   );
   const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
   t.after(() => program.stop("SIGKILL"));
-  await untilListening(port, program);
+  await untilOpen(port, program);
   return port;
 }
 

@@ -46,7 +46,7 @@ async function check(
     ws: askHttp1(config.wsHealthCheck, connectMs, openHttp1),
   }[protocol];
   assert.ok(asks);
-  return probe(asks(where), timeoutMs, signal);
+  return probe(asks(where, undefined), timeoutMs, signal);
 }
 
 async function nobody(): Promise<string> {

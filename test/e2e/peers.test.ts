@@ -6,8 +6,7 @@ import type { TestContext } from "node:test";
 import { before, test } from "node:test";
 import { WebSocket } from "ws";
 import { freePort } from "../support/family.ts";
-import { untilListening } from "../support/listening.ts";
-import { Program, output, which } from "../support/processes.ts";
+import { Program, output, untilOpen, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
 import { suiteScope } from "../support/suite.ts";
@@ -150,7 +149,7 @@ backend edge
   );
   const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
   t.after(() => program.stop("SIGKILL"));
-  await untilListening(port, program);
+  await untilOpen(port, program);
   return port;
 }
 

@@ -98,7 +98,7 @@ test("what cannot be is refused in words, and nothing is changed", async (t) => 
     [
       ["http", "ftp://a:1"],
       400,
-      /http upstreams: must be http:\/\/host:port or unix:\/path, not "ftp:\/\/a:1"/,
+      /http upstreams: must be http:\/\/host:port or https:\/\/host or unix:\/path, not "ftp:\/\/a:1"/,
     ],
     [["http", ""], 400, /names no upstream/],
     [["http", `${a},${a}`], 400, /names http:.* twice/],

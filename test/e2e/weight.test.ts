@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 import { endFamily, family, freePort } from "../support/family.ts";
 import { Program, ROOT, runScript } from "../support/processes.ts";
 import { suiteScope } from "../support/suite.ts";
+import { httpsWorker, trust } from "../support/tls.ts";
 import { httpWorker } from "../support/workers.ts";
 
 interface Loaded {
@@ -61,9 +62,10 @@ const AUTH = { AUTH_AUDIENCE: "https://api.example.com", AUTH_SERVICE_ACCOUNTS: 
 for (const [what, env] of [
   ["without authentication", {}],
   ["with authentication, before the first token", AUTH],
+  ["in front of a worker over TLS that need not know who asks", undefined],
 ] as const) {
   test(`an edge ${what} loads neither undici nor a package of the workers`, async (t) => {
-    const [loaded, ...others] = await loadedBy(t, env);
+    const [loaded, ...others] = await loadedBy(t, env ?? (await overTls(t)));
     assert.deepEqual(others, []);
     assert.equal(loaded?.undici, false);
     assert.deepEqual(
@@ -75,6 +77,15 @@ for (const [what, env] of [
       [],
     );
   });
+}
+
+async function overTls(t: TestContext): Promise<Record<string, string>> {
+  const { authority, good } = trust();
+  const folder = mkdtempSync(join(tmpdir(), "oneport-test-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, "ca.pem"), authority.cert);
+  const { port } = await httpsWorker(t, good, (_req, res) => void res.end("ok"));
+  return { HTTP_UPSTREAMS: `https://localhost:${port}`, NODE_EXTRA_CA_CERTS: join(folder, "ca.pem") };
 }
 
 test("the parent of several processes loads nothing of the data path", async (t) => {

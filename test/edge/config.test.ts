@@ -90,7 +90,6 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
   ["an upstream without a port", { HTTP_UPSTREAMS: "http://a" }, /HTTP_UPSTREAMS must be http:\/\/host:port/],
   ["an upstream with a path", { HTTP_UPSTREAMS: "http://a:1/x" }, /HTTP_UPSTREAMS must be/],
   ["an upstream of the wrong protocol", { GRPC_UPSTREAMS: "ws://a:1" }, /GRPC_UPSTREAMS must be h2c/],
-  ["an upstream over TLS, for now", { HTTP_UPSTREAMS: "https://a.run.app" }, /cannot be an https/],
   ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream, and does not say none/],
   ["none among others", { WS_UPSTREAMS: "none,http://a:1" }, /WS_UPSTREAMS must be/],
   [
@@ -106,6 +105,35 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
     { EJECT_MS: "2000", EJECT_MAX_MS: "1000" },
     /EJECT_MAX_MS must not be less than EJECT_MS/,
   ],
+  [
+    "a path behind a name",
+    { HTTP_UPSTREAMS: "https://a.run.app/x" },
+    /HTTP_UPSTREAMS must be http.* or https:/,
+  ],
+  ["a name with a password", { HTTP_UPSTREAMS: "https://a:b@a.run.app" }, /HTTP_UPSTREAMS must be/],
+  ["a name with port 0", { GRPC_UPSTREAMS: "https://a.run.app:0" }, /GRPC_UPSTREAMS must be/],
+  ["one name in two spellings", { WS_UPSTREAMS: "https://A.app,https://a.app:443/" }, /names https:.* twice/],
+  [
+    "an audience that nobody gets",
+    { UPSTREAM_AUDIENCE: "https://a" },
+    /UPSTREAM_AUDIENCE needs UPSTREAM_AUTH=google/,
+  ],
+  [
+    "an audience and no tokens",
+    { UPSTREAM_AUDIENCE: "https://a", UPSTREAM_AUTH: "off" },
+    /UPSTREAM_AUDIENCE needs UPSTREAM_AUTH=google/,
+  ],
+  [
+    "an audience that changes the address it is put into",
+    { UPSTREAM_AUDIENCE: "https://a&format=full", UPSTREAM_AUTH: "google" },
+    /UPSTREAM_AUDIENCE must be an audience/,
+  ],
+  [
+    "a misspelt way to say who the edge is",
+    { UPSTREAM_AUTH: "on" },
+    /UPSTREAM_AUTH must be auto or google or off/,
+  ],
+  ["no upstream", { WS_UPSTREAMS: "," }, /WS_UPSTREAMS names no upstream/],
   [
     "no process",
     { EDGE_PROCESSES: "0" },
@@ -216,6 +244,26 @@ const accepted: [why: string, env: Record<string, string>, fits: (config: Config
       [c.httpHealthCheck, c.grpcHealthCheck, c.wsHealthCheck].map(({ kind }) => kind).join() ===
       "http,grpc,websocket",
   ],
+  [
+    "workers with names, over TLS",
+    {
+      HTTP_UPSTREAMS: "https://A-b.run.app",
+      GRPC_UPSTREAMS: "https://a:8443/",
+      WS_UPSTREAMS: "https://[::1]:9",
+    },
+    (c) =>
+      [c.httpUpstreams, c.grpcUpstreams, c.wsUpstreams]
+        .flat()
+        .map((a) => a.name)
+        .join() === "https://a-b.run.app,https://a:8443,https://[::1]:9",
+  ],
+  [
+    "a name's parts",
+    { GRPC_UPSTREAMS: "https://[::1]" },
+    ({ grpcUpstreams: [a] }) =>
+      a?.kind === "tls" && a.host === "::1" && a.port === 443 && a.authority === "[::1]" && a.alpn === "h2",
+  ],
+  ["nothing: tokens for Cloud Run alone", {}, (c) => c.upstreamAuth === "auto"],
   ["a program's own AUTH_ variable", { AUTH_SECRET: "x" }, (c) => c.authMode === "off"],
 ];
 for (const [why, env, fits] of accepted) test(`accepts ${why}`, () => assert.ok(fits(readConfig(env))));

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FailureCode } from "../../edge/errors.ts";
-import { EdgeError, FAILURES, fromConnecting, fromUpstream, toEdgeError } from "../../edge/errors.ts";
+import {
+  EdgeError,
+  FAILURES,
+  fromConnecting,
+  fromSecuring,
+  fromUpstream,
+  toEdgeError,
+} from "../../edge/errors.ts";
 import { CODE } from "../../edge/http2/frame.ts";
 import { encodeGrpcMessage, grpcRefusal, httpRefusal } from "../../edge/refusal.ts";
 import { find } from "../../edge/headers.ts";
@@ -34,7 +41,12 @@ test("only what was not processed may be retried", () => {
   const retried = Object.entries(FAILURES)
     .filter(([, row]) => row.retry)
     .map(([code]) => code);
-  assert.deepEqual(retried, ["upstream_refused", "upstream_unprocessed"]);
+  assert.deepEqual(retried, [
+    "identity_unavailable",
+    "upstream_refused",
+    "upstream_unprocessed",
+    "upstream_tls",
+  ]);
 });
 
 const node: [thrown: unknown, connecting: FailureCode, established?: FailureCode][] = [
@@ -55,6 +67,22 @@ for (const [thrown, connecting, established = connecting] of node) {
     assert.equal(fromConnecting(thrown).code, connecting));
   test(`a failed upstream call with ${JSON.stringify(thrown)} is ${established}`, () =>
     assert.equal(fromUpstream(thrown).code, established));
+}
+
+const securing: [thrown: unknown, code: FailureCode][] = [
+  [{ code: "ECONNREFUSED" }, "upstream_refused"],
+  [{ code: "ECONNRESET" }, "upstream_refused"],
+  [{ code: "ENOTFOUND" }, "upstream_refused"],
+  [undefined, "upstream_refused"],
+  [{ code: "CERT_HAS_EXPIRED" }, "upstream_tls"],
+  [{ code: "ERR_TLS_CERT_ALTNAME_INVALID" }, "upstream_tls"],
+  [{ code: "ERR_SSL_WRONG_VERSION_NUMBER" }, "upstream_tls"],
+  [{ code: "EPROTO" }, "upstream_tls"],
+  [new EdgeError("deadline"), "deadline"],
+];
+for (const [thrown, code] of securing) {
+  test(`a TLS handshake that fails with ${JSON.stringify(thrown)} is ${code}`, () =>
+    assert.equal(fromSecuring(thrown).code, code));
 }
 
 test("an unforeseen error says nothing of itself", () => {

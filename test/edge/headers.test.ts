@@ -56,6 +56,12 @@ const dropped: [why: string, headers: HeaderList, name: string][] = [
   ["the token of Cloud Run's own door", ["x-serverless-authorization", "a"], "x-serverless-authorization"],
   ["another path than it was asked for", ["x-original-url", "/admin"], "x-original-url"],
   ["a proxy to send what it asks for through", ["proxy", "http://evil"], "proxy"],
+  [
+    "the edge's own credentials, forged",
+    ["x-serverless-authorization", "Bearer t"],
+    "x-serverless-authorization",
+  ],
+  ["and with underscores", ["x_serverless_authorization", "Bearer t"], "x_serverless_authorization"],
   ["x-real-ip", ["x-real-ip", "1.2.3.4"], "x-real-ip"],
   ["x-forwarded-prefix", ["x-forwarded-prefix", "/admin"], "x-forwarded-prefix"],
   ["content-length, which framing decides", ["content-length", "5"], "content-length"],

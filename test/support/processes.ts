@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import type { TestContext } from "node:test";
 
 export const ROOT = new URL("../../", import.meta.url).pathname;
@@ -65,7 +67,7 @@ export class Program {
 /** The environment without settings of ours, so that a developer's shell does not change what a test sees. */
 function cleanEnv(): Record<string, string | undefined> {
   const ours =
-    /^(AUTH_|LIMIT_|LOG_|K_|PORT$|HOST$|ADMIN_PORT$|DRAIN_|TRUSTED_|STARTUP_|EDGE_|HTTP1_|UPSTREAMS_|WEBSOCKET_|DOCTOR$)|_UPSTREAMS$|_WORKERS$|_WORKER_COMMAND$|^NODE_TEST/;
+    /^(AUTH_|LIMIT_|LOG_|K_|PORT$|HOST$|ADMIN_PORT$|DRAIN_|TRUSTED_|STARTUP_|EDGE_|HTTP1_|UPSTREAMS?_|HEALTH_|EJECT_|RETRY_|CORS_|WEBSOCKET_|DOCTOR$)|_UPSTREAMS$|_WORKERS$|_WORKER_COMMAND$|^NODE_TEST/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)));
 }
 
@@ -102,4 +104,22 @@ export function which(name: string): string | undefined {
     .split(":")
     .map((folder) => `${folder}/${name}`)
     .find((file) => existsSync(file));
+}
+
+/**
+ * Resolves when a program that does not say so listens, as HAProxy does not; rejects when it ends. A refused connection answers at
+ * once, so asking again is not a guess at its speed.
+ */
+export async function untilOpen(port: number, program: Program): Promise<void> {
+  while (program.running) {
+    const socket = connect(port, "127.0.0.1");
+    const open = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (open) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`ended: ${program.err}`);
 }

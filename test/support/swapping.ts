@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
 import type { TestContext } from "node:test";
 import { WebSocket } from "ws";
 import { h2, http2Client } from "./clients.ts";
+import type { TestEdge } from "./edge.ts";
 import { testEdge } from "./edge.ts";
 import { freePort } from "./family.ts";
 import { webSocketWorker } from "./websocket-worker.ts";
@@ -32,10 +34,10 @@ function putter(admin: number): Put {
 export async function swappable(
   t: TestContext,
   env: Record<string, string>,
-): Promise<{ url: string; port: number; put: Put; admin: number }> {
+): Promise<TestEdge & { put: Put; admin: number }> {
   const admin = await freePort();
-  const { url, port } = await testEdge(t, { ADMIN_PORT: String(admin), ...env });
-  return { url, port, put: putter(admin), admin };
+  const edge = await testEdge(t, { ADMIN_PORT: String(admin), ...env });
+  return { ...edge, put: putter(admin), admin };
 }
 
 /** An HTTP worker that says its name. */
@@ -59,16 +61,24 @@ const AT_ONCE = 8;
 const PROTOCOLS = ["http", "grpc", "ws"] as const;
 const PING = { ":method": "POST", ":path": "/Echo/Ping", "content-type": "application/grpc" };
 
+/** Two workers of each protocol, which take turns. */
+export type Pairs = Readonly<Record<(typeof PROTOCOLS)[number], readonly [string, string]>>;
+
 /**
  * Sends `requests` of each kind through an edge, HTTP/1.1 and HTTP/2, gRPC and WebSocket handshakes, while each protocol's worker is
- * exchanged `swaps` times, evenly. Every one must get its whole, good reply.
+ * exchanged `swaps` times, evenly. Every one must get its whole, good reply. The workers say "ok", by HTTP and first of all by WebSocket.
  */
-export async function swapUnderLoad(t: TestContext, requests: number, swaps: number): Promise<void> {
-  const workers = {
+export async function swapUnderLoad(
+  t: TestContext,
+  requests: number,
+  swaps: number,
+  given?: Pairs,
+): Promise<void> {
+  const workers = given ?? {
     http: [await named(t, "ok"), await named(t, "ok")],
-    grpc: [await pongs(t), await pongs(t)],
+    grpc: [await http2Worker(t, answerPing), await http2Worker(t, answerPing)],
     ws: [await webSocketWorker(t, "ok"), await webSocketWorker(t, "ok")],
-  } as const;
+  };
   const { url, port, put } = await swappable(t, {
     HTTP_UPSTREAMS: workers.http[0],
     GRPC_UPSTREAMS: workers.grpc[0],
@@ -113,13 +123,11 @@ async function converse(port: number): Promise<void> {
   assert.equal((await closed)[0], 1000);
 }
 
-/** A gRPC worker that answers at once, with trailers alone. */
-function pongs(t: TestContext): Promise<string> {
-  return http2Worker(t, (stream) => {
-    stream.resume();
-    stream.respond(
-      { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
-      { endStream: true },
-    );
-  });
+/** What a gRPC worker does to answer at once, with trailers alone. */
+export function answerPing(stream: ServerHttp2Stream): void {
+  stream.resume();
+  stream.respond(
+    { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
+    { endStream: true },
+  );
 }

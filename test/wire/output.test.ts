@@ -2,8 +2,9 @@
 // client has not read yet must not be written over by what others get meanwhile.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { connect } from "node:net";
+import { connect as connectTls, createServer } from "node:tls";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import type { Exchange } from "../../edge/exchange.ts";
@@ -13,6 +14,7 @@ import { h2, http2Client } from "../support/clients.ts";
 import { PREFACE, frame, headers } from "../support/frames.ts";
 import { serve } from "../support/http1-server.ts";
 import { pair } from "../support/pair.ts";
+import { trust } from "../support/tls.ts";
 
 const SEGMENT_BYTES = 65_536;
 
@@ -181,3 +183,35 @@ test("HTTP/2: a client that reads nothing for a while, with others busy meanwhil
   await over.promise;
   assert.ok(Buffer.concat(got).equals(want));
 });
+
+test("over TLS, where no write is taken at once, a segment is free again when its write is done", async (t) => {
+  const { edge, client } = await securePair(t);
+  const segments = new Set<Buffer>();
+  let taken = Promise.withResolvers<void>();
+  const output = new Output(edge, () => taken.resolve());
+  client.resume();
+  for (let i = 0; i < 20; i++) {
+    taken = Promise.withResolvers<void>();
+    output.reserve(100);
+    segments.add(output.buffer);
+    output.length += 100;
+    await taken.promise;
+  }
+  assert.equal(segments.size, 1);
+});
+
+/** Both ends of a connection over TLS. */
+async function securePair(t: TestContext): Promise<{ edge: Socket; client: Socket }> {
+  const { good } = trust();
+  const server = createServer({ ...good });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const accepted = once(server, "secureConnection");
+  const edge = connectTls((server.address() as AddressInfo).port, "127.0.0.1");
+  const [client] = (await accepted) as [Socket];
+  t.after(() => {
+    edge.destroy();
+    client.destroy();
+    server.close();
+  });
+  return { edge, client };
+}

@@ -1,7 +1,9 @@
 import type { Socket } from "node:net";
-import { EdgeError, fromConnecting, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
+import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
+import type { Address } from "../../parse.ts";
 import type { SocketEnd } from "../../socket-end.ts";
+import { failedBy, readyEvent } from "../connect.ts";
 import type { Asked } from "./framing.ts";
 import type { ReplyEvents, ReplyParser } from "./reply-parser.ts";
 
@@ -25,6 +27,7 @@ export interface Turn extends ReplyEvents {
 
 /** Whom a connection belongs to. */
 export interface Owner {
+  readonly address: Address;
   /** It may be used again for `idleMs` milliseconds. */
   idle(connection: Connection, idleMs: number): void;
   /** It is gone. */
@@ -34,7 +37,7 @@ export interface Owner {
 /**
  * One HTTP/1.1 connection to a worker: one request at a time, and the reply to it.
  *
- *              'connect'        begin()           reply complete, may be used again
+ *               ready           begin()           reply complete, may be used again
  *  connecting ──────────▶ idle ─────────▶ busy ──────────────────────────────────▶ idle
  *       │                  │ bytes, FIN     │ 101 ─▶ handed over
  *       └──────────────────┴────────────────┴─▶ closed
@@ -58,7 +61,7 @@ export class Connection {
     this.#socket = socket;
     this.#owner = owner;
     this.#parser = parser;
-    socket.once("connect", () => this.#onConnect());
+    socket.once(readyEvent(owner.address), () => this.#onConnect());
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -141,17 +144,24 @@ export class Connection {
   readonly #onDrain = (): void => this.#turn?.drained();
 
   readonly #onEnd = (): void => {
+    // In the middle of a TLS handshake: the error that says so follows.
+    if (!this.#isConnected) return;
     const turn = this.#turn;
     if (turn !== undefined && this.#parser.finish()) return this.#finish(turn, true);
     this.#lose(new EdgeError("upstream_reset"), true);
   };
 
   readonly #onError = (thrown: unknown): void => {
-    const error = this.#isConnected ? fromUpstream(thrown) : fromConnecting(thrown);
+    const error = this.#isConnected ? fromUpstream(thrown) : failedBy(this.#owner.address, thrown);
     this.#lose(error, isStale(thrown));
   };
 
-  readonly #onClose = (): void => this.#lose(new EdgeError("upstream_reset"), true);
+  readonly #onClose = (): void => {
+    const error = this.#isConnected
+      ? new EdgeError("upstream_reset")
+      : failedBy(this.#owner.address, undefined);
+    this.#lose(error, true);
+  };
 
   #lose(error: EdgeError, stale: boolean): void {
     const turn = this.#turn;

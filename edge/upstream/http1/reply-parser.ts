@@ -50,6 +50,7 @@ export class ReplyParser {
   readonly #headBlock: FieldBlock;
   readonly #fields: FieldReader;
   readonly #known: KnownHeads<FinalHead>;
+  readonly #mayEndByClose: boolean;
   readonly #body: BodyReader;
   #state: State = "idle";
   #asked: Asked | undefined;
@@ -63,12 +64,18 @@ export class ReplyParser {
 
   /**
    * `headBytes` is the bytes that a head may have; trailers may have as many. `fields` and `known` may be shared by all
-   * connections to a worker.
+   * connections to a worker. Without `mayEndByClose` a reply must say itself where it ends.
    */
-  constructor(headBytes: number, fields: FieldReader, known: KnownHeads<FinalHead>) {
+  constructor(
+    headBytes: number,
+    fields: FieldReader,
+    known: KnownHeads<FinalHead>,
+    mayEndByClose: boolean = true,
+  ) {
     this.#headBlock = new FieldBlock(headBytes, WORKER_FAULTS, (line) => this.#onStatusLine(line));
     this.#fields = fields;
     this.#known = known;
+    this.#mayEndByClose = mayEndByClose;
     this.#body = new BodyReader(headBytes, WORKER_FAULTS, fields, (chunk) => this.#events?.data(chunk));
   }
 
@@ -168,6 +175,8 @@ export class ReplyParser {
     else if (status < 200) this.#onInterim(headers);
     else {
       const framing = replyFraming(this.#minorVersion, status, headers, this.#asked?.method ?? "GET");
+      if (framing.body === "until-close" && !this.#mayEndByClose)
+        throw garbage("a reply over TLS without a length");
       return { status, headers, framing };
     }
     return undefined;

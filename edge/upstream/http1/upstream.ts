@@ -3,7 +3,9 @@ import { EdgeError } from "../../errors.ts";
 import { FieldReader } from "../../message/fields.ts";
 import { KnownHeads } from "../../message/known-heads.ts";
 import type { Address } from "../../parse.ts";
+import type { TlsMemory } from "../connect.ts";
 import { connectTo } from "../connect.ts";
+import type { Origin } from "../origin.ts";
 import type { RetryBudget } from "../retries.ts";
 import type { Owner } from "./connection.ts";
 import { Connection } from "./connection.ts";
@@ -30,8 +32,11 @@ const KNOWN_HEADS = 4;
 
 /** One HTTP/1.1 worker, and the connections that are kept open to it. */
 export class Http1Upstream implements Owner, Connections {
-  readonly #address: Address;
+  readonly address: Address;
+  /** Undefined for a worker that gets requests as they came. */
+  readonly origin: Origin | undefined;
   readonly #options: Http1UpstreamOptions;
+  readonly #memory: TlsMemory = {};
   readonly #idle = new IdleConnections();
   readonly #all = new Set<Connection>();
   readonly #fields = new FieldReader(WORKER_FAULTS);
@@ -40,9 +45,11 @@ export class Http1Upstream implements Owner, Connections {
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   #isClosed = false;
 
-  constructor(address: Address, options: Http1UpstreamOptions) {
-    this.#address = address;
+  /** `origin` is that of a worker which is reached by its name. */
+  constructor(address: Address, options: Http1UpstreamOptions, origin?: Origin) {
+    this.address = address;
     this.#options = options;
+    this.origin = origin;
   }
 
   /**
@@ -56,6 +63,7 @@ export class Http1Upstream implements Owner, Connections {
   /** Ends every connection, whatever it carries, for good. */
   close(): void {
     this.#isClosed = true;
+    this.origin?.credentials.close();
     this.#idle.close();
     for (const connection of this.#all) connection.socket.destroy();
   }
@@ -73,11 +81,11 @@ export class Http1Upstream implements Owner, Connections {
     if (this.#isClosed) throw new EdgeError("upstream_unprocessed", "the worker is no longer asked");
     const { connectMs, headBytes } = this.#options;
     const receive = (bytes: Buffer): void => connection.receive(bytes);
-    const socket = connectTo(this.#address, connectMs, {
-      allowHalfOpen: halfOpen,
-      onread: this.#intoBuffer(receive),
-    });
-    const connection = new Connection(socket, this, new ReplyParser(headBytes, this.#fields, this.#known));
+    const options = { allowHalfOpen: halfOpen, onread: this.#intoBuffer(receive) };
+    const socket = connectTo(this.address, connectMs, options, this.#memory);
+    // RFC 9112, section 9.8: anybody on the way can end a connection, and Node does not tell that from TLS's own end.
+    const parser = new ReplyParser(headBytes, this.#fields, this.#known, this.address.kind !== "tls");
+    const connection = new Connection(socket, this, parser);
     this.#all.add(connection);
     return connection;
   }
