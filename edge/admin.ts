@@ -3,7 +3,6 @@ import { createServer } from "node:http";
 import type { Protocol } from "./config.ts";
 import { UPSTREAMS, readUpstreams } from "./config.ts";
 import type { Phase } from "./lifecycle.ts";
-import { renderMetrics } from "./metrics.ts";
 import { SettingError } from "./parse.ts";
 import type { Swap } from "./upstream/swap.ts";
 import { UnreachableError } from "./upstream/swap.ts";
@@ -27,17 +26,14 @@ export interface EndpointView {
 /** The endpoints of each protocol. */
 export type UpstreamsView = Readonly<Record<string, readonly EndpointView[]>>;
 
-/** How often clients exceeded each limit. */
-export type CountsView = Readonly<Record<string, number>>;
-
 export interface AdminDeps {
   readonly phase: () => Phase;
   /** Exchanges under way. */
   readonly running: () => number | Promise<number>;
   readonly upstreams: () => UpstreamsView | Promise<UpstreamsView>;
   readonly swap: Swap;
-  /** What was counted so far. */
-  readonly counts: () => CountsView | Promise<CountsView>;
+  /** What is counted and open, in Prometheus' text format. */
+  readonly metrics: () => Promise<string>;
   /** Further pages, by path. */
   readonly pages?: Readonly<Record<string, () => object>>;
 }
@@ -60,7 +56,9 @@ export async function startAdmin(port: number, deps: AdminDeps): Promise<Server>
   const server = createServer((req, res) => {
     const answer = ({ status, body }: Page): void => {
       const isText = typeof body === "string";
-      res.writeHead(status, { "content-type": isText ? "text/plain; version=0.0.4" : "application/json" });
+      res.writeHead(status, {
+        "content-type": isText ? "text/plain; version=0.0.4; charset=utf-8" : "application/json",
+      });
       res.end(isText ? body : `${JSON.stringify(body)}\n`);
     };
     pageFor(req, pages, deps).then(answer, () => answer({ status: 500, body: { error: "internal" } }));
@@ -156,7 +154,7 @@ function listOf(text: string): string | undefined {
 }
 
 function pagesOf(deps: AdminDeps): ReadonlyMap<string, () => Promise<Page>> {
-  const { phase, running, upstreams, counts, pages = {} } = deps;
+  const { phase, running, upstreams, metrics, pages = {} } = deps;
   return new Map<string, () => Promise<Page>>([
     ["/livez", async () => ({ status: 200, body: { phase: phase() } })],
     [
@@ -166,7 +164,7 @@ function pagesOf(deps: AdminDeps): ReadonlyMap<string, () => Promise<Page>> {
         body: { phase: phase(), running: await running() },
       }),
     ],
-    ["/metrics", async () => ({ status: 200, body: renderMetrics(await counts()) })],
+    ["/metrics", async () => ({ status: 200, body: await metrics() })],
     ["/upstreams", async () => ({ status: 200, body: await upstreams() })],
     ...Object.entries(pages).map(
       ([path, body]) => [path, async () => ({ status: 200, body: body() })] as const,

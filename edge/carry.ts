@@ -1,6 +1,7 @@
 import { EdgeError, toEdgeError } from "./errors.ts";
 import type { Caller, Exchange, HeaderList } from "./exchange.ts";
 import { toWorker } from "./headers.ts";
+import type { Tally } from "./metrics.ts";
 import { mayOpen } from "./origin.ts";
 import type { Forward } from "./proxy/forward.ts";
 import type { RepeatableBody } from "./proxy/repeatable-body.ts";
@@ -15,8 +16,8 @@ export interface Passenger {
   readonly caller: Caller | undefined;
   /** When it began, on performance.now()'s clock. */
   readonly started: number;
-  /** Called once: how it ended, and the worker's name where it got to one. */
-  settled(error: EdgeError | undefined, worker: string | undefined): void;
+  /** Called once: how it ended, and the tally of the worker it got to, if it got to one. */
+  settled(error: EdgeError | undefined, tally: Tally | undefined): void;
 }
 
 /** Gets one protocol's exchanges to one of its workers. */
@@ -104,7 +105,7 @@ class Carriage<C extends Upstream> implements Forward<C> {
     const { endpoint } = lease;
     if (error !== undefined) return this.#failed(error, endpoint);
     if (endpoint.isMarked) endpoint.succeeded(performance.now());
-    this.#passenger.settled(undefined, endpoint.address.name);
+    this.#passenger.settled(undefined, endpoint.tally);
   }
 
   opened(): void {
@@ -116,7 +117,8 @@ class Carriage<C extends Upstream> implements Forward<C> {
     const { health } = this.#workers;
     if (isOutOfReach(error)) health.refused(endpoint, error);
     else if (this.#isWorkersFault(error)) health.failed(endpoint, error);
-    if (!error.row.retry) return this.#passenger.settled(error, undefined);
+    if (!error.row.retry) return this.#passenger.settled(error, endpoint.tally);
+    endpoint.tally.retries++;
     this.#last = error;
     (this.#tried ??= new Set()).add(endpoint);
     this.next();

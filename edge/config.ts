@@ -13,6 +13,8 @@ import {
   origin,
   originRule,
   path,
+  project,
+  sampling,
   text,
   upstreams,
 } from "./parse.ts";
@@ -106,7 +108,9 @@ export const SETTINGS = {
   handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
   tunnelSeconds:   given("LIMIT_TUNNEL_SECONDS", integer(0, 86_400), "0", "Seconds a WebSocket may last before it is closed with 1001; 0 is for ever. A little below the request time limit of the platform (Cloud Run cuts after 300 to 3600), so that clients see a clean end."),
   lingerMs:        given("LIMIT_LINGER_MS", integer(0, 60_000), "2000", "Milliseconds an HTTP/1.1 client may go on sending a body whose reply is complete."),
-  logLevel:        given("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "silent"), "info", "`info` has a line for each exchange."),
+  logLevel:        given("LOG_LEVEL", oneOf("debug", "info", "warn", "error", "silent"), "info", "The least severe lines that are written; exchanges have lines of their own, see `LOG_REQUESTS`."),
+  logRequests:     given("LOG_REQUESTS", either("all", either("errors", either("off", sampling))), "1000/s", "Which exchanges have a log line. Those that were refused or failed, unless it is `off`; of the others `all`, none (`errors`), a part (`0.01`) or so many a second at most (`1000/s`, for each edge process). `LOG_LEVEL` leaves out those below its severity."),
+  project:         optional("GOOGLE_CLOUD_PROJECT", project, "Project of the traces that requests belong to: with it log lines name a trace as Cloud Logging does, `projects/…/traces/…`."),
   logFormat:       optional("LOG_FORMAT", oneOf("json", "pretty"), "`json` (Cloud Logging fields) or `pretty`. Without it: `pretty` on a terminal."),
 } as const;
 

@@ -1,11 +1,14 @@
 import { createAuthenticate } from "./auth/authenticate.ts";
-import type { CountsView, UpstreamsView } from "./admin.ts";
+import type { UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
 import { createCarry, fromOrigins } from "./carry.ts";
 import type { Config } from "./config.ts";
 import { Cors } from "./cors.ts";
 import { EdgeError } from "./errors.ts";
 import { viewOf } from "./endpoint-view.ts";
+import { ExchangeLog } from "./exchange-log.ts";
+import type { Family } from "./families.ts";
+import { edgeFamilies } from "./families.ts";
 import type { HandleDeps } from "./handle.ts";
 import { handle } from "./handle.ts";
 import type { LimitName } from "./limits.ts";
@@ -18,6 +21,8 @@ import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { forwardGrpcWeb } from "./proxy/grpc-web.ts";
 import { createForwardHttp } from "./proxy/http.ts";
+import { ProcessMetrics } from "./process-families.ts";
+import { loadPrometheus } from "./prometheus.ts";
 import type { Goodbye } from "./proxy/tunnels.ts";
 import { Tunnels } from "./proxy/tunnels.ts";
 import { createForwardWebSocket } from "./proxy/websocket.ts";
@@ -49,7 +54,8 @@ export interface Edge {
    * with 1012.
    */
   swap(upstreams: Upstreams): void;
-  counts(): CountsView;
+  /** What it counts and has open, and what is measured of its process. */
+  families(): Family[];
   /** Takes no new work, lets the running finish for `drainSeconds`, then ends it. */
   drain(): Promise<void>;
   /** Ends everything at once. */
@@ -91,7 +97,7 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
           running: () => lifecycle.running,
           upstreams: edge.upstreams,
           swap,
-          counts: edge.counts,
+          metrics: async () => (await loadPrometheus()).render([edge.families()]),
         });
   const destroy = (): void => {
     edge.destroy();
@@ -118,6 +124,9 @@ export function createEdge(config: Config, log: Log): Edge {
   const lifecycle = new Lifecycle();
   const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
+  const metrics = new Metrics();
+  const processMetrics = new ProcessMetrics();
+  const exchangeLog = new ExchangeLog(log, config);
   const options: WorkersOptions = {
     config,
     log,
@@ -125,9 +134,9 @@ export function createEdge(config: Config, log: Log): Edge {
     stopping: stopping.signal,
   };
   const workers = {
-    http: http1Workers(config.httpUpstreams, config.httpHealthCheck, options),
-    grpc: grpcWorkers(config.grpcUpstreams, options),
-    ws: http1Workers(config.wsUpstreams, config.wsHealthCheck, options),
+    http: http1Workers(config.httpUpstreams, config.httpHealthCheck, metrics.http, options),
+    grpc: grpcWorkers(config.grpcUpstreams, metrics.grpc, options),
+    ws: http1Workers(config.wsUpstreams, config.wsHealthCheck, metrics.ws, options),
   };
   const { handshakeMs, trustedHops } = config;
   const deps: HandleDeps = {
@@ -144,9 +153,10 @@ export function createEdge(config: Config, log: Log): Edge {
     cors: corsOf(config),
     lifecycle,
     log,
+    exchangeLog,
+    metrics,
     tellsArrival: config.doctor ? trustedHops : undefined,
   };
-  const metrics = new Metrics();
   const full = seldom(FULL_MS, () => log.warn({ limit: "connections" }, EXCEEDED.connections));
   warnOfFewFiles(config, log);
   const exceeded = (limit: LimitName): void => {
@@ -207,7 +217,14 @@ export function createEdge(config: Config, log: Log): Edge {
     accept: server.accept,
     upstreams,
     swap,
-    counts: () => metrics.exceeded,
+    families: () => [
+      ...edgeFamilies({
+        metrics,
+        workers,
+        clients: { ...server.clients(), tunnels: tunnels.open },
+      }),
+      ...processMetrics.families({ dropped: log.lines.dropped, leftOut: exchangeLog.leftOut }),
+    ],
     drain,
     destroy,
   };

@@ -142,6 +142,11 @@ export function whyNotListening(thrown: unknown): string | undefined {
   return code === "EACCES" ? "may not be opened by this user" : undefined;
 }
 
+/** True when a pipe, or a socket, takes nothing at the moment. */
+export function isFullPipe(thrown: unknown): boolean {
+  return nodeCode(thrown) === "EAGAIN";
+}
+
 function nodeCode(thrown: unknown): string {
   if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
   return typeof thrown.code === "string" ? thrown.code : "";

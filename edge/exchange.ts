@@ -29,6 +29,9 @@ export class HeadMemo {
   /** The request's head as an HTTP/1.1 worker gets it, from `toWorker`, and the credentials that are in it. */
   toWorkerText: string | undefined;
   textWith: HeaderList | undefined;
+  /** The part of a log line that says the same each time, for this caller. */
+  logCaller: Caller | undefined;
+  logText: Buffer | undefined;
 }
 
 /** What a client asked, whatever carried it. Pseudo-header fields and `host` are lifted out of `headers`. */
@@ -99,8 +102,11 @@ export interface Exchange extends Incoming, Outgoing {
   readonly status: number | undefined;
   /** True once the client can take no more: it left, or it reset the stream. */
   readonly gone: boolean;
-  /** Bytes of reply body handed to the transport. */
+  /** Bytes of request body that have come, and of reply body handed to the transport. */
+  readonly bytesIn: number;
   readonly bytesOut: number;
+  /** The status in the worker's gRPC reply, for metrics and logs; who forwards it sets it. */
+  grpcStatus: number | undefined;
   /** Where it stands among those under way; for the Lifecycle alone. */
   place: number;
   /** Called once, when the last byte of the reply has left, or can no longer leave. */
@@ -121,6 +127,8 @@ export interface Exchange extends Incoming, Outgoing {
 
 /** Serves one HTTP version on connections that it is handed. */
 export interface ProtocolServer {
+  /** What is open: connections, and streams that have a number of their own. */
+  open(): { readonly connections: number; readonly streams: number };
   /** Takes over a connection and what has been read from it, valid during the call only. */
   accept(end: SocketEnd, first: Buffer): void;
   /** Lets running exchanges finish and takes no further ones. Resolves when the last connection is closed. */

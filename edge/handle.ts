@@ -6,7 +6,10 @@ import type { Cors } from "./cors.ts";
 import type { Caller, Exchange, RequestHead, Route } from "./exchange.ts";
 import { GrpcWebExchange } from "./grpc-web/exchange.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import type { ExchangeLog } from "./exchange-log.ts";
 import type { Log } from "./log.ts";
+import type { Metrics, Tally } from "./metrics.ts";
+import { outcomeOf } from "./outcomes.ts";
 import { route } from "./route.ts";
 
 export interface HandleDeps {
@@ -18,6 +21,8 @@ export interface HandleDeps {
   readonly log: Log;
   /** TRUSTED_HOPS, where the edge says how requests come to it; else undefined. */
   readonly tellsArrival: number | undefined;
+  readonly exchangeLog: ExchangeLog;
+  readonly metrics: Metrics;
 }
 
 /**
@@ -60,6 +65,7 @@ class Journey implements Passenger {
     this.exchange = exchange;
     this.#kind = kind;
     this.#deps = deps;
+    deps.metrics.byRoute[kind].begun++;
   }
 
   goWhenKnown(caller: Promise<Caller>): void {
@@ -85,18 +91,18 @@ class Journey implements Passenger {
     this.settled(toEdgeError(thrown), undefined);
   }
 
-  settled(error: EdgeError | undefined, worker: string | undefined): void {
-    const { log } = this.#deps;
+  settled(error: EdgeError | undefined, to: Tally | undefined): void {
     if (error !== undefined) this.#refuse(error);
-    if (!log.isLevelEnabled("info")) return;
     const { exchange, caller } = this;
-    const ms = performance.now() - this.started;
-    // A path may be logged; a query may hold secrets and is not.
-    const path = exchange.head.path.split("?", 1)[0] ?? "";
-    const httpRequest = describe(exchange, path, ms);
-    const outcome = error?.code ?? "ok";
-    const line = { httpRequest, route: this.#kind, outcome, caller: caller?.email, worker };
-    log.info(line, `${exchange.head.method} ${path}`);
+    const { metrics, exchangeLog } = this.#deps;
+    const route = this.#kind;
+    const tally = to ?? metrics.byRoute[route].nowhere;
+    const outcome = outcomeOf(exchange, error);
+    const now = performance.now();
+    const ms = now - this.started;
+    tally.count(outcome, ms);
+    if (!exchangeLog.wants(outcome, now)) return;
+    exchangeLog.write({ exchange, route, caller, outcome, error, tally, now, ms });
   }
 
   #answer(): void {
@@ -114,17 +120,4 @@ class Journey implements Passenger {
       log.error({ error: thrown }, "unexpected error");
     }
   }
-}
-
-/** Cloud Logging's HttpRequest. */
-function describe({ head, peer, status, bytesOut }: Exchange, path: string, ms: number): object {
-  return {
-    requestMethod: head.method,
-    requestUrl: path,
-    status: status ?? 0,
-    protocol: `HTTP/${head.version}`,
-    remoteIp: peer.address,
-    responseSize: String(bytesOut),
-    latency: `${(ms / 1000).toFixed(6)}s`,
-  };
 }

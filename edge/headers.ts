@@ -217,6 +217,11 @@ export function isFinalStatus(status: number): boolean {
   return status >= 200 && status <= 599;
 }
 
+/** The client's address: of the connection, or as the trusted proxies in front of us reported it. */
+export function clientAddress(head: RequestHead, peer: Peer, trustedHops: number): string {
+  return origin(head, peer, trustedHops).address;
+}
+
 /** The client's address and scheme: of the connection, or as the nearest trusted proxies in front of us reported them. */
 function origin(head: RequestHead, peer: Peer, trustedHops: number): { address: string; proto: string } {
   if (trustedHops === 0) return { address: peer.address, proto: "http" };

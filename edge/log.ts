@@ -1,15 +1,21 @@
 import { pino } from "pino";
 import type { DestinationStream, Logger } from "pino";
+import type { LogOutput } from "./log-output.ts";
 
-export type Log = Logger;
+/** A log, and where its lines go: for those who write a line themselves. */
+export type Log = Logger & {
+  readonly lines: LogOutput;
+  /** The fields of every line, as a part of a JSON object that begins with a comma; empty when there are none. */
+  readonly fieldsText: string;
+};
 
 /** Cloud Logging's severities (LogSeverity) for pino's level names. */
-const SEVERITY: Readonly<Record<string, string>> = {
+export const SEVERITIES = {
   debug: "DEBUG",
   info: "INFO",
   warn: "WARNING",
   error: "ERROR",
-};
+} as const;
 
 export interface LogOptions {
   readonly level: string;
@@ -18,24 +24,53 @@ export interface LogOptions {
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** JSON lines with Cloud Logging's field names, or one readable line each. `write` is where lines go. */
-export function createLog(
-  options: LogOptions,
-  write: (line: string) => void = (line) => void process.stdout.write(line),
-): Log {
-  const destination: DestinationStream =
-    options.format === "json" ? { write } : { write: (line) => write(pretty(line)) };
-  return pino(
+/** JSON lines with Cloud Logging's field names, or one readable line each. */
+export function createLog(options: LogOptions, output: LogOutput): Log {
+  const lines = options.format === "json" ? output : new PrettyOutput(output);
+  const destination: DestinationStream = {
+    write(line) {
+      lines.write(Buffer.from(line));
+      lines.flush();
+    },
+  };
+  const log = pino(
     {
       level: options.level,
       messageKey: "message",
       errorKey: "error",
       base: options.fields ?? null,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ severity: SEVERITY[label] ?? "DEFAULT" }) },
+      formatters: { level: (label) => ({ severity: severityOf(label) }) },
     },
     destination,
   );
+  const fieldsText = options.fields === undefined ? "" : `,${JSON.stringify(options.fields).slice(1, -1)}`;
+  return Object.assign(log, { lines, fieldsText });
+}
+
+function severityOf(label: string): string {
+  return label in SEVERITIES ? SEVERITIES[label as keyof typeof SEVERITIES] : "DEFAULT";
+}
+
+/** Makes lines readable. */
+class PrettyOutput implements LogOutput {
+  readonly #output: LogOutput;
+
+  constructor(output: LogOutput) {
+    this.#output = output;
+  }
+
+  get dropped(): number {
+    return this.#output.dropped;
+  }
+
+  write(line: Buffer): void {
+    this.#output.write(Buffer.from(pretty(line.toString())));
+  }
+
+  flush(): void {
+    this.#output.flush();
+  }
 }
 
 /** One line for a person: an exchange in a few words, anything else with its fields. */
@@ -46,7 +81,7 @@ function pretty(line: string): string {
     ? ` ${httpRequest.status} ${milliseconds(httpRequest.latency)} ${httpRequest.protocol}`
     : "";
   const fields = Object.entries(rest)
-    .filter(([, value]) => value !== "ok")
+    .filter(([key, value]) => value !== "ok" && !key.startsWith("logging."))
     .map(([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   return `${String(time).slice(11, 23)} ${level}${String(message)}${request}${fields.join("")}\n`;
 }

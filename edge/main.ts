@@ -5,6 +5,7 @@ import { settingsOrExplain } from "./explain.ts";
 import { withoutUndici } from "./lean.ts";
 import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
+import { standardOutput } from "./log-output.ts";
 import type { Swap } from "./upstream/swap.ts";
 import { withUpstreamsFile } from "./upstreams-file.ts";
 
@@ -19,10 +20,8 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 async function main(): Promise<void> {
   const config = await settingsOrExplain(readSettings);
   if (config === undefined) return;
-  const log = createLog({
-    level: config.logLevel,
-    format: config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json"),
-  });
+  const format = config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
+  const log = createLog({ level: config.logLevel, format }, standardOutput(false));
   const starting = new AbortController();
   let edge: Running | undefined;
   let signals = 0;

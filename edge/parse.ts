@@ -41,6 +41,20 @@ export const onOff: Parse<boolean> = (text) => {
   return fail("on or off", text);
 };
 
+/** A part of all, or at most so many a second. */
+export type Sampling = number | { readonly perSecond: number };
+
+export const sampling: Parse<Sampling> = (value) => {
+  const rate = /^([1-9][0-9]{0,6})\/s$/.exec(value)?.[1];
+  if (rate !== undefined) return { perSecond: Number(rate) };
+  const isShare = /^(0|1|[01]?\.[0-9]{1,9})$/.test(value) && Number(value) <= 1;
+  return isShare ? Number(value) : fail("a part such as 0.01 or a rate such as 1000/s", value);
+};
+
+/** A Google Cloud project's id; old ones begin with a domain. */
+export const project: Parse<string> = (value) =>
+  /^([a-z0-9.-]+:)?[a-z][a-z0-9-]*$/.test(value) ? value : fail("the id of a project", value);
+
 export const text: Parse<string> = (value) => value;
 
 /** Comma-separated, without empty members. */

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { createServer } from "node:net";
 import type { Config } from "./config.ts";
 import type { Handler, ProtocolServer } from "./exchange.ts";
+import type { Clients } from "./families.ts";
 import { createHttp1 } from "./http1/server.ts";
 import type { LimitName } from "./limits.ts";
 import { createHttp2 } from "./http2/server.ts";
@@ -17,6 +18,8 @@ const NOTHING = Buffer.alloc(0);
 export interface EdgeServer {
   /** Resolves with the port once listening; rejects when it cannot. */
   listen(port: number): Promise<number>;
+  /** What has come and is open. */
+  clients(): Omit<Clients, "tunnels">;
   /** Takes a connection that was accepted elsewhere, before anything was read from it; closes it when there are too many. */
   accept(end: SocketEnd): void;
   /** Takes no new connection; running exchanges go on. Resolves when the last connection is closed. */
@@ -36,6 +39,7 @@ export function createEdgeServer(
   const undecided = new Set<Socket>();
   const most = config.connections ?? connectionsFor(mostOpenFiles());
   let open = 0;
+  const traffic = new Traffic();
   const accept = (end: SocketEnd): void => {
     const { socket } = end;
     if (open >= most) {
@@ -44,9 +48,11 @@ export function createEdgeServer(
     }
     open++;
     undecided.add(socket);
+    traffic.add(socket);
     socket.once("close", () => {
       open--;
       undecided.delete(socket);
+      traffic.delete(socket);
     });
     const decided = (protocol: "http1" | "http2", first: Buffer): void => {
       undecided.delete(socket);
@@ -57,6 +63,11 @@ export function createEdgeServer(
   const server = createServer({ noDelay: true }, (socket) => accept(adopt(socket)));
   const all: readonly ProtocolServer[] = [http1, http2];
   return {
+    clients() {
+      const { connections, streams } = http2.open();
+      const open = { 1: http1.open().connections, 2: connections, undecided: undecided.size };
+      return { ...traffic.sums(), open, streams };
+    },
     listen: (port) => listen(server, port),
     accept,
     async drain() {
@@ -115,4 +126,32 @@ function detect(
   socket.on("error", onGone);
   socket.on("end", onGone);
   socket.once("close", done);
+}
+
+/** Connections, and the bytes to and from them: counted when somebody asks and when one closes, not when they come. */
+class Traffic {
+  readonly #sockets = new Set<Socket>();
+  #accepted = 0;
+  #received = 0;
+  #sent = 0;
+
+  add(socket: Socket): void {
+    this.#accepted++;
+    this.#sockets.add(socket);
+  }
+
+  delete(socket: Socket): void {
+    this.#sockets.delete(socket);
+    this.#received += socket.bytesRead;
+    this.#sent += socket.bytesWritten;
+  }
+
+  sums(): { readonly accepted: number; readonly received: number; readonly sent: number } {
+    let [received, sent] = [this.#received, this.#sent];
+    for (const socket of this.#sockets) {
+      received += socket.bytesRead;
+      sent += socket.bytesWritten;
+    }
+    return { accepted: this.#accepted, received, sent };
+  }
 }

@@ -21,6 +21,7 @@ const NONE: HeaderList = [];
  */
 export class GrpcWebExchange implements Exchange {
   place = -1;
+  grpcStatus: number | undefined;
   onClosed: (exchange: Exchange) => void = nobody;
 
   readonly #client: Exchange;
@@ -58,6 +59,10 @@ export class GrpcWebExchange implements Exchange {
 
   get gone(): boolean {
     return this.#client.gone;
+  }
+
+  get bytesIn(): number {
+    return this.#client.bytesIn;
   }
 
   get bytesOut(): number {

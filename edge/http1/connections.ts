@@ -46,6 +46,10 @@ export class Connections {
     this.options = options;
   }
 
+  get size(): number {
+    return this.#all.length;
+  }
+
   add(connection: Member): void {
     connection.place = this.#all.length;
     this.#all.push(connection);

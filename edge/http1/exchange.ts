@@ -36,7 +36,9 @@ export class Http1Exchange implements Exchange {
   onSent: (bytes: number) => void = nobody;
   status: number | undefined;
   gone = false;
+  bytesIn = 0;
   bytesOut = 0;
+  grpcStatus: number | undefined;
   place = -1;
   onClosed: (exchange: Exchange) => void = nobody;
   /** True once the reply is complete, or was cut. */
@@ -136,6 +138,7 @@ export class Http1Exchange implements Exchange {
   /** A piece of the request's body; nobody wants it once the reply is complete. */
   data(chunk: Buffer): void {
     if (this.isOver) return;
+    this.bytesIn += chunk.length;
     this.#underWay += chunk.length;
     if (this.#underWay > HIGH_WATER) this.#carrier.hold();
     this.#receiver?.data(chunk);

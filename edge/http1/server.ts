@@ -19,6 +19,7 @@ export function createHttp1(
   const tickMs = tickOf(config);
   const clock = setInterval(() => connections.tick(tickMs), tickMs).unref();
   return {
+    open: () => ({ connections: connections.size, streams: 0 }),
     accept(end, first) {
       const connection = new Connection(end, connections);
       connections.add(connection);

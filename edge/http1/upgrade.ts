@@ -33,7 +33,9 @@ export class UpgradeExchange implements Exchange {
   onSent: (bytes: number) => void = nobody;
   status: number | undefined;
   gone = false;
+  bytesIn = 0;
   bytesOut = 0;
+  grpcStatus: number | undefined;
   place = -1;
   onClosed: (exchange: Exchange) => void = nobody;
 
@@ -145,6 +147,7 @@ export class UpgradeExchange implements Exchange {
   }
 
   #onData(bytes: Buffer): void {
+    this.bytesIn += bytes.length;
     this.#underWay += bytes.length;
     if (this.#underWay > HIGH_WATER) this.#socket.pause();
     try {

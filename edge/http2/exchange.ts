@@ -24,6 +24,7 @@ export class Http2Exchange implements Exchange {
   readonly peer: Peer;
   status: number | undefined;
   bytesOut = 0;
+  grpcStatus: number | undefined;
   place = -1;
   onClosed: (exchange: Exchange) => void = nobody;
 
@@ -42,6 +43,10 @@ export class Http2Exchange implements Exchange {
 
   get gone(): boolean {
     return this.#stream.isClosed;
+  }
+
+  get bytesIn(): number {
+    return this.#stream.bytesIn;
   }
 
   set onSent(callback: (bytes: number) => void) {

@@ -51,6 +51,11 @@ export function createHttp2(
   }, tickMs).unref();
 
   return {
+    open() {
+      let streams = 0;
+      for (const connection of connections.values()) streams += connection.streams.size;
+      return { connections: connections.size, streams };
+    },
     accept(end, first) {
       const { socket } = end;
       // A client that ends its direction has left: HTTP/2 has no half-closed connections, only streams.

@@ -38,6 +38,8 @@ export class Stream implements Incoming, Outgoing {
   stopsPeer = false;
   /** True once the final head of a reply has come (client role). */
   headSeen = false;
+  /** Bytes of DATA that have come. */
+  bytesIn = 0;
   /** Bytes the peer lets us send. */
   sendWindow: number;
   /** What the peer may send. */
@@ -183,6 +185,7 @@ export class Stream implements Incoming, Outgoing {
 
   /** DATA has come. */
   onData(chunk: Buffer): void {
+    this.bytesIn += chunk.length;
     if (this.#discarding) return this.consume(chunk.length);
     if (this.#receiver === undefined) (this.#early ??= []).push(Buffer.from(chunk));
     else this.#receiver.data(chunk);

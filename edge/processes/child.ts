@@ -3,6 +3,7 @@ import { readConfig } from "../config.ts";
 import type { Edge } from "../edge.ts";
 import { withoutUndici } from "../lean.ts";
 import { createLog } from "../log.ts";
+import { standardOutput } from "../log-output.ts";
 import { adopt } from "../socket-end.ts";
 import { Connections } from "./connections.ts";
 import type { ToChild, ToParent } from "./messages.ts";
@@ -24,7 +25,8 @@ async function main(): Promise<void> {
 
   const config = readConfig(process.env);
   const format = config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
-  const log = createLog({ level: config.logLevel, format, fields: { pid: process.pid } });
+  const fields = { pid: process.pid };
+  const log = createLog({ level: config.logLevel, format, fields }, standardOutput(true));
   withoutUndici();
   const { createEdge } = await import("../edge.ts");
   const edge = createEdge(config, log);
@@ -52,7 +54,7 @@ function listenToParent(edge: Edge): void {
         const report = {
           running: edge.lifecycle.running,
           upstreams: edge.upstreams(),
-          counts: edge.counts(),
+          families: message.metrics ? edge.families() : undefined,
         };
         return say({ kind: "report", id: message.id, report });
       }

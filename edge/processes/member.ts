@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import type { Socket } from "node:net";
-import type { CountsView } from "../admin.ts";
+import type { Family } from "../families.ts";
 import type { Upstreams } from "../upstream/swap.ts";
 import { settingsOf } from "../upstream/swap.ts";
 import type { Report, ToChild, ToParent } from "./messages.ts";
@@ -34,7 +34,7 @@ export class Member {
   isReady = false;
   wasReady = false;
   /** What it had counted when it was last heard of that: it may take the rest with it. */
-  counts: CountsView = {};
+  families: readonly Family[] = [];
   readonly #child: ChildProcess;
   readonly #onWay = new Map<number, Socket>();
   readonly #asked = new Map<number, (report: Report | undefined) => void>();
@@ -87,12 +87,12 @@ export class Member {
   }
 
   /** What the child knows; undefined when it does not answer in time. */
-  async ask(): Promise<Report | undefined> {
+  async ask(metrics = false): Promise<Report | undefined> {
     const id = ++this.#ids;
     const answer = Promise.withResolvers<Report | undefined>();
     const timer = setTimeout(() => answer.resolve(undefined), ANSWER_MS);
     this.#asked.set(id, answer.resolve);
-    this.#say({ kind: "ask", id });
+    this.#say({ kind: "ask", id, metrics });
     return answer.promise.finally(() => {
       clearTimeout(timer);
       this.#asked.delete(id);
@@ -125,7 +125,7 @@ export class Member {
         for (const id of message.taken) this.#letGo(id);
         return;
       case "report":
-        this.counts = message.report.counts;
+        this.families = message.report.families ?? this.families;
         return this.#asked.get(message.id)?.(message.report);
     }
   }

@@ -1,4 +1,4 @@
-import type { CountsView, EndpointView, UpstreamsView } from "../admin.ts";
+import type { EndpointView, UpstreamsView } from "../admin.ts";
 
 /**
  * One view of the endpoints from those of several processes: healthy when it gets requests from any of them, numbers added up,
@@ -9,14 +9,6 @@ export function mergeUpstreams(views: readonly UpstreamsView[]): UpstreamsView {
   for (const [protocol, endpoints] of views.flatMap((view) => Object.entries(view))) {
     merged[protocol] = mergeEndpoints([...(merged[protocol] ?? []), ...endpoints]);
   }
-  return merged;
-}
-
-/** What several processes counted, added up. Pure. */
-export function mergeCounts(views: readonly CountsView[]): CountsView {
-  const merged: Record<string, number> = {};
-  for (const [name, count] of views.flatMap((view) => Object.entries(view)))
-    merged[name] = (merged[name] ?? 0) + count;
   return merged;
 }
 

@@ -1,18 +1,19 @@
-import type { CountsView, UpstreamsView } from "../admin.ts";
+import type { UpstreamsView } from "../admin.ts";
+import type { Family } from "../families.ts";
 import type { Upstreams } from "../upstream/swap.ts";
 
 /** What the parent says to a child. A connection comes with its socket. */
 export type ToChild =
   | { readonly kind: "connection"; readonly id: number }
-  | { readonly kind: "ask"; readonly id: number }
+  | { readonly kind: "ask"; readonly id: number; readonly metrics: boolean }
   | { readonly kind: "swap"; readonly upstreams: Upstreams }
   | { readonly kind: "drain" };
 
-/** What a child knows of its own work; `running` counts exchanges. */
+/** What a child knows of its own work; `running` counts exchanges. Metrics only where they were asked for. */
 export interface Report {
   readonly running: number;
   readonly upstreams: UpstreamsView;
-  readonly counts: CountsView;
+  readonly families: readonly Family[] | undefined;
 }
 
 /** What a child says to the parent. */

@@ -1,17 +1,19 @@
 import type { Server, Socket } from "node:net";
 import { createServer } from "node:net";
-import type { CountsView } from "../admin.ts";
 import { startAdmin } from "../admin.ts";
 import type { Config } from "../config.ts";
+import type { Family } from "../families.ts";
 import type { Phase } from "../lifecycle.ts";
 import { listen } from "../listen.ts";
 import type { Log } from "../log.ts";
+import { ProcessMetrics } from "../process-families.ts";
+import { cumulative, loadPrometheus } from "../prometheus.ts";
 import type { Swap, Upstreams } from "../upstream/swap.ts";
 import { createSwap, upstreamsOf } from "../upstream/swap.ts";
 import { within } from "../within.ts";
 import type { Ended } from "./member.ts";
 import { Member } from "./member.ts";
-import { mergeCounts, mergeUpstreams } from "./merge.ts";
+import { mergeUpstreams } from "./merge.ts";
 import type { Report } from "./messages.ts";
 import { fewestConnections } from "./pick.ts";
 
@@ -79,8 +81,9 @@ class Parent {
   #last: Member | undefined;
   #failed = false;
   #upstreams: Upstreams;
-  /** What those counted that have ended. */
-  #ended: CountsView = {};
+  /** What those had counted that have ended: a list for each until the next look makes it one. */
+  #ended: (readonly Family[])[] = [];
+  readonly #own = new ProcessMetrics();
 
   constructor(config: Config, count: number, log: Log) {
     this.#config = config;
@@ -158,7 +161,7 @@ class Parent {
 
   #onEnd(slot: number, member: Member, how: Ended, deaths: number): void {
     this.#slots[slot] = undefined;
-    this.#ended = mergeCounts([this.#ended, member.counts]);
+    this.#ended.push(cumulative(member.families));
     for (const socket of member.untaken()) this.#give(socket);
     if (this.#phase === "draining" && how.code !== 0 && member.wasReady) this.#failed = true;
     if (this.#phase !== "open") return;
@@ -212,10 +215,13 @@ class Parent {
     return reports.filter((report) => report !== undefined);
   }
 
-  /** Never less than before: a counter that falls is one that was reset, to whoever reads it. */
-  async #counts(): Promise<CountsView> {
-    await this.#reports();
-    return mergeCounts([this.#ended, ...this.#members().map(({ counts }) => counts)]);
+  /** Counters are never less than before: one that falls was reset, to whoever reads it. */
+  async #metrics(): Promise<string> {
+    const { merge, render } = await loadPrometheus();
+    await Promise.all(this.#members().map((member) => member.ask(true)));
+    this.#ended = [merge(this.#ended)];
+    const own = this.#own.families({ dropped: this.#log.lines.dropped, leftOut: 0 });
+    return render([...this.#members().map(({ families }) => families), ...this.#ended, own]);
   }
 
   #startAdmin(port: number): ReturnType<typeof startAdmin> {
@@ -224,7 +230,7 @@ class Parent {
       running: async () => (await this.#reports()).reduce((sum, { running }) => sum + running, 0),
       upstreams: async () => mergeUpstreams((await this.#reports()).map(({ upstreams }) => upstreams)),
       swap: this.swap,
-      counts: () => this.#counts(),
+      metrics: () => this.#metrics(),
       pages: {
         "/processes": () =>
           this.#members().map(({ pid, isReady, connections }) => ({ pid, ready: isReady, connections })),

@@ -3,6 +3,7 @@ import type { FailureCode } from "../errors.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Exchange, HeaderList, RequestHead } from "../exchange.ts";
 import { find, toClient, trailersToClient, withoutFields } from "../headers.ts";
+import { readGrpcStatus } from "../outcomes.ts";
 import { Recall } from "../recall.ts";
 import type { Attempt } from "./repeatable-body.ts";
 import { RepeatableBody } from "./repeatable-body.ts";
@@ -87,8 +88,9 @@ class Call implements ReplyReceiver, Attempt {
     this.#forward.body?.forget();
     const reply = REPLIES.of(headers);
     if (status !== 200 || !reply.isGrpc) return this.abort(notGrpc(status));
-    this.#statusSeen = reply.hasStatus;
-    if (end && !reply.hasStatus) return this.abort(withoutStatus());
+    this.#statusSeen = reply.status !== undefined;
+    this.#exchange.grpcStatus = reply.status;
+    if (end && !this.#statusSeen) return this.abort(withoutStatus());
     try {
       this.#exchange.respond(status, reply.toClient, end, neverIndexed);
     } catch (thrown) {
@@ -104,10 +106,11 @@ class Call implements ReplyReceiver, Attempt {
     if (this.#over) return;
     const last = TRAILERS.of(trailers);
     // An HTTP/2 reply may end cleanly and still be cut short: only grpc-status says that the worker was done (grpc-node#2569).
-    if (!this.#statusSeen && !last.hasStatus) return this.abort(withoutStatus());
+    if (!this.#statusSeen && last.status === undefined) return this.abort(withoutStatus());
     this.#finish();
     // The worker has answered, perhaps before it had all of the request: it shall not wait for the rest.
     if (this.#worker?.isSent === false) this.#worker.cancel();
+    this.#exchange.grpcStatus ??= last.status;
     try {
       this.#exchange.end(last.toClient);
     } catch (thrown) {
@@ -144,22 +147,28 @@ class Call implements ReplyReceiver, Attempt {
 /** What a reply's head or trailers mean. */
 interface ReplyFields {
   readonly isGrpc: boolean;
-  readonly hasStatus: boolean;
+  /** Its grpc-status; undefined when it has none. */
+  readonly status: number | undefined;
   readonly toClient: HeaderList;
 }
 
 const REPLIES = new Recall<HeaderList, ReplyFields>((headers) => ({
   isGrpc: (find(headers, "content-type") ?? "").startsWith("application/grpc"),
-  hasStatus: find(headers, "grpc-status") !== undefined,
+  status: statusIn(headers),
   // Should the worker not keep it, the client still shall be able to read the status that says so.
   toClient: withoutFields(toClient(headers), "content-length"),
 }));
 
 const TRAILERS = new Recall<HeaderList, ReplyFields>((trailers) => ({
   isGrpc: true,
-  hasStatus: find(trailers, "grpc-status") !== undefined,
+  status: statusIn(trailers),
   toClient: trailersToClient(trailers),
 }));
+
+function statusIn(fields: HeaderList): number | undefined {
+  const status = find(fields, "grpc-status");
+  return status === undefined ? undefined : readGrpcStatus(status);
+}
 
 /** A reply that is no gRPC, as the status that gRPC clients would make of it (grpc/doc/http-grpc-status-mapping.md). */
 function notGrpc(status: number): EdgeError {

@@ -11,6 +11,8 @@ interface Entry {
   readonly upstream: object;
   /** On performance.now()'s clock. */
   readonly since: number;
+  /** True once the worker has accepted it. */
+  isOpen: boolean;
 }
 
 /** How often it is looked whose time is over, in milliseconds. */
@@ -37,7 +39,7 @@ export class Tunnels {
   }
 
   add(tunnel: Tunnel, upstream: object): void {
-    this.#all.set(tunnel, { upstream, since: performance.now() });
+    this.#all.set(tunnel, { upstream, since: performance.now(), isOpen: false });
   }
 
   delete(tunnel: Tunnel): void {
@@ -56,9 +58,16 @@ export class Tunnels {
     });
   }
 
+  /** Those that are open, handshakes not included. */
+  get open(): number {
+    return [...this.#all.values()].filter(({ isOpen }) => isOpen).length;
+  }
+
   /** The worker has accepted it. Its handshake may have begun before its upstream was left, and end after it. */
   opened(tunnel: Tunnel): void {
-    const goodbye = this.#closed ?? this.#left.get(this.#all.get(tunnel)?.upstream ?? this);
+    const entry = this.#all.get(tunnel);
+    if (entry !== undefined) entry.isOpen = true;
+    const goodbye = this.#closed ?? this.#left.get(entry?.upstream ?? this);
     if (goodbye !== undefined) tunnel.close(goodbye.code, goodbye.reason);
   }
 

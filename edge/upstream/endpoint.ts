@@ -1,3 +1,4 @@
+import { Tally } from "../metrics.ts";
 import type { Address } from "../parse.ts";
 
 /** How many checks in a row turn an endpoint. */
@@ -31,6 +32,8 @@ const ONE_EVENT_MS = 100;
 export class Endpoint<C> {
   readonly address: Address;
   readonly connection: C;
+  /** Where exchanges with it are counted. */
+  readonly tally: Tally;
   /** Exchanges under way. */
   active = 0;
   /** True while it may have new requests; what it carries goes on in any case. */
@@ -62,9 +65,10 @@ export class Endpoint<C> {
   #outMs = 0;
   #backAt = 0;
 
-  constructor(address: Address, connection: C) {
+  constructor(address: Address, connection: C, tally = new Tally(address.name)) {
     this.address = address;
     this.connection = connection;
+    this.tally = tally;
   }
 
   /** It has refused a connection; true when that is news. */
@@ -117,6 +121,7 @@ export class Endpoint<C> {
     this.#level++;
     this.isMarked = true;
     this.counts.ejections++;
+    this.tally.ejections++;
     this.ejectedUntil = now + this.#outMs;
     this.#judge();
     return this.#outMs;

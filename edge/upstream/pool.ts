@@ -1,3 +1,4 @@
+import { Tallies } from "../metrics.ts";
 import type { Address } from "../parse.ts";
 import { Endpoint } from "./endpoint.ts";
 
@@ -12,14 +13,21 @@ export class Pool<C> {
   readonly #open: (address: Address) => C;
   readonly #close: (connection: C) => void;
   readonly #maxActive: number;
+  readonly #tallies: Tallies;
   #endpoints: Endpoint<C>[] = [];
   #isNone = false;
   /** Where the next search begins. */
   #next = 0;
 
   /** `maxActive` is how many leases an endpoint may have at a time. */
-  constructor(maxActive: number, open: (address: Address) => C, close: (connection: C) => void) {
+  constructor(
+    maxActive: number,
+    open: (address: Address) => C,
+    close: (connection: C) => void,
+    tallies = new Tallies(),
+  ) {
     this.#maxActive = maxActive;
+    this.#tallies = tallies;
     this.#open = open;
     this.#close = close;
   }
@@ -32,16 +40,23 @@ export class Pool<C> {
   swap(addresses: readonly Address[]): Endpoint<C>[] {
     this.#isNone = addresses.length === 0;
     const known = new Map(this.#endpoints.map((endpoint) => [endpoint.address.name, endpoint]));
-    this.#endpoints = addresses.map(
-      (address) => known.get(address.name) ?? new Endpoint(address, this.#open(address)),
-    );
+    this.#endpoints = addresses.map((address) => known.get(address.name) ?? this.#newEndpoint(address));
     const live = new Set(this.#endpoints);
     const removed = [...known.values()].filter((endpoint) => !live.has(endpoint));
     for (const endpoint of removed) {
       endpoint.removed.abort();
-      if (endpoint.active === 0) this.#close(endpoint.connection);
+      if (endpoint.active === 0) this.#end(endpoint);
     }
     return removed;
+  }
+
+  #newEndpoint(address: Address): Endpoint<C> {
+    return new Endpoint(address, this.#open(address), this.#tallies.join(address.name));
+  }
+
+  #end({ connection, tally }: Endpoint<C>): void {
+    this.#close(connection);
+    this.#tallies.leave(tally);
   }
 
   /** True when it was given no worker at all: the protocol is not served. */
@@ -95,13 +110,13 @@ export class Pool<C> {
 
   /** Closes every endpoint, whatever it carries. */
   close(): void {
-    for (const endpoint of this.#endpoints) this.#close(endpoint.connection);
+    for (const endpoint of this.#endpoints) this.#end(endpoint);
     this.#endpoints = [];
   }
 
   readonly #released = (endpoint: Endpoint<C>): void => {
     endpoint.active--;
-    if (endpoint.active === 0 && !this.#endpoints.includes(endpoint)) this.#close(endpoint.connection);
+    if (endpoint.active === 0 && !this.#endpoints.includes(endpoint)) this.#end(endpoint);
   };
 }
 

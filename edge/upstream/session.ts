@@ -79,6 +79,11 @@ export class Http2Upstream {
     this.origin = origin;
   }
 
+  /** Connections that are open, or about to be. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /**
    * Resolves once a request can be sent. Rejects with `upstream_refused` or `upstream_tls` when the worker cannot be reached, with
    * `identity_unavailable` when it cannot be told who asks, and with `upstream_unprocessed` once it is given up.

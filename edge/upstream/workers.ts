@@ -1,5 +1,6 @@
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
+import type { Tallies } from "../metrics.ts";
 import type { Address } from "../parse.ts";
 import type { Check } from "./health-probe.ts";
 import { askGrpc } from "./health-grpc.ts";
@@ -16,6 +17,8 @@ import { Http2Upstream } from "./session.ts";
 /** What is open towards one worker, whatever it speaks. */
 export interface Upstream {
   readonly origin: Origin | undefined;
+  /** Connections that are open, or about to be. */
+  readonly connections: number;
   close(): void;
 }
 
@@ -39,27 +42,33 @@ export interface WorkersOptions {
 export function http1Workers(
   addresses: readonly Address[],
   check: Http1Check,
+  tallies: Tallies,
   options: WorkersOptions,
 ): Workers<Http1Upstream> {
   const { config } = options;
   const retries = new RetryBudget(config, performance.now());
   const open = (address: Address, origin?: Origin): Http1Upstream =>
     new Http1Upstream(address, { ...config, retries }, origin);
-  return assemble(addresses, retries, open, askHttp1(check, config.connectMs, open), options);
+  return assemble(addresses, tallies, retries, open, askHttp1(check, config.connectMs, open), options);
 }
 
 /** Workers that speak gRPC. */
-export function grpcWorkers(addresses: readonly Address[], options: WorkersOptions): Workers<Http2Upstream> {
+export function grpcWorkers(
+  addresses: readonly Address[],
+  tallies: Tallies,
+  options: WorkersOptions,
+): Workers<Http2Upstream> {
   const { config } = options;
   const retries = new RetryBudget(config, performance.now());
   const open = (address: Address, origin?: Origin): Http2Upstream =>
     new Http2Upstream(address, config, origin);
   const check = askGrpc(config.grpcHealthCheck, config.connectMs, open);
-  return assemble(addresses, retries, open, check, options);
+  return assemble(addresses, tallies, retries, open, check, options);
 }
 
 function assemble<C extends Upstream>(
   addresses: readonly Address[],
+  tallies: Tallies,
   retries: RetryBudget,
   open: (address: Address, origin: Origin | undefined) => C,
   check: Check,
@@ -69,6 +78,7 @@ function assemble<C extends Upstream>(
     config.maxActive,
     (address) => open(address, originOf(address, config, log)),
     (connection) => connection.close(),
+    tallies,
   );
   pool.swap(addresses);
   return { pool, health: new HealthWatch(pool, check, { ...config, log, isOpen, stopping }), retries };

@@ -56,7 +56,7 @@ function packages({ files }: Loaded): string[] {
 
 /** What belongs to workers and scripts, or is for later, and would cost every start. */
 const HEAVY =
-  /^(google-auth-library|gaxios|gtoken|@grpc\/.*|@bufbuild\/.*|grpc-.*|express|ws|concurrently|rxjs|protobufjs)$/;
+  /^(google-auth-library|gaxios|gtoken|@grpc\/.*|@bufbuild\/.*|grpc-.*|prom-client|express|ws|concurrently|rxjs|protobufjs)$/;
 
 const AUTH = { AUTH_AUDIENCE: "https://api.example.com", AUTH_SERVICE_ACCOUNTS: "*" };
 for (const [what, env] of [

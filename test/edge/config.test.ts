@@ -140,6 +140,18 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
     /EDGE_PROCESSES must be auto or a whole number from 1 to 64, not "0"/,
   ],
   ["too many processes", { EDGE_PROCESSES: "65" }, /EDGE_PROCESSES must be auto or/],
+  [
+    "a misspelt part of log lines",
+    { LOG_REQUESTS: "1%" },
+    /LOG_REQUESTS must be all or errors or off or a part such as 0\.01 or a rate such as 1000\/s, not "1%"/,
+  ],
+  ["more than all log lines", { LOG_REQUESTS: "1.5" }, /LOG_REQUESTS must be/],
+  ["no log line a second", { LOG_REQUESTS: "0/s" }, /LOG_REQUESTS must be/],
+  [
+    "a project that is no id",
+    { GOOGLE_CLOUD_PROJECT: "a/b" },
+    /GOOGLE_CLOUD_PROJECT must be the id of a project/,
+  ],
   ["a misspelt auto", { EDGE_PROCESSES: "Auto" }, /EDGE_PROCESSES must be auto or/],
   ["no origin", { WEBSOCKET_ORIGINS: "," }, /WEBSOCKET_ORIGINS names no origin/],
   ["every origin beside others", { WEBSOCKET_ORIGINS: "same,*" }, /WEBSOCKET_ORIGINS names \* beside others/],
@@ -267,3 +279,16 @@ const accepted: [why: string, env: Record<string, string>, fits: (config: Config
   ["a program's own AUTH_ variable", { AUTH_SECRET: "x" }, (c) => c.authMode === "off"],
 ];
 for (const [why, env, fits] of accepted) test(`accepts ${why}`, () => assert.ok(fits(readConfig(env))));
+
+for (const [given, want] of [
+  [undefined, { perSecond: 1000 }],
+  ["all", "all"],
+  ["off", "off"],
+  ["50/s", { perSecond: 50 }],
+  ["0.01", 0.01],
+  [".5", 0.5],
+  ["1", 1],
+] as const) {
+  test(`LOG_REQUESTS=${given}`, () =>
+    assert.deepEqual(readConfig(given === undefined ? {} : { LOG_REQUESTS: given }).logRequests, want));
+}

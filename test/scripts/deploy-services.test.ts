@@ -5,12 +5,11 @@ import { test } from "node:test";
 import { SETTINGS, readConfig } from "../../edge/config.ts";
 import { originOf } from "../../edge/upstream/origin.ts";
 import { WORKERS } from "../../scripts/start/plan.ts";
-import { createLog } from "../../edge/log.ts";
+import { SILENCE } from "../support/silence.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const README = readFileSync(`${ROOT}deploy/README.md`, "utf8");
 const KNOWN = new Set<string>(["PORT", "HOST", ...Object.values(SETTINGS).map(({ env }) => env)]);
-const LOG = createLog({ level: "silent", format: "json" });
 
 // === the walkthrough
 
@@ -97,7 +96,7 @@ test("the edge takes these settings on Cloud Run, the door shut, and each upstre
   const config = readConfig({ ...edge?.env, PORT: "8080", K_SERVICE: "oneport" });
   assert.equal(config.authMode, "verify");
   for (const address of [...config.httpUpstreams, ...config.grpcUpstreams, ...config.wsUpstreams]) {
-    const origin = originOf(address, { ...config, connectMs: 1 }, LOG);
+    const origin = originOf(address, { ...config, connectMs: 1 }, SILENCE);
     assert.equal(origin?.credentials.isReady, false, address.name);
     origin.credentials.close();
   }

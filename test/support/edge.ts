@@ -21,10 +21,11 @@ export async function testEdge(
 ): Promise<TestEdge> {
   const lines: Record<string, unknown>[] = [];
   let waiting: (() => void)[] = [];
-  const log = createLog({ level: "debug", format: "json" }, (line) => {
-    lines.push(JSON.parse(line) as Record<string, unknown>);
+  const write = (line: Buffer): void => {
+    lines.push(JSON.parse(line.toString()) as Record<string, unknown>);
     for (const resolve of waiting.splice(0)) resolve();
-  });
+  };
+  const log = createLog({ level: "debug", format: "json" }, { write, flush: () => {}, dropped: 0 });
   const given = [env["HTTP_UPSTREAMS"], env["GRPC_UPSTREAMS"], env["WS_UPSTREAMS"]].find(
     (text) => text !== undefined,
   );

@@ -67,7 +67,7 @@ export class Program {
 /** The environment without settings of ours, so that a developer's shell does not change what a test sees. */
 function cleanEnv(): Record<string, string | undefined> {
   const ours =
-    /^(AUTH_|LIMIT_|LOG_|K_|PORT$|HOST$|ADMIN_PORT$|DRAIN_|TRUSTED_|STARTUP_|EDGE_|HTTP1_|UPSTREAMS?_|HEALTH_|EJECT_|RETRY_|CORS_|WEBSOCKET_|DOCTOR$)|_UPSTREAMS$|_WORKERS$|_WORKER_COMMAND$|^NODE_TEST/;
+    /^(AUTH_|LIMIT_|LOG_|K_|PORT$|HOST$|ADMIN_PORT$|DRAIN_|TRUSTED_|STARTUP_|EDGE_|HTTP1_|UPSTREAMS?_|HEALTH_|EJECT_|RETRY_|CORS_|WEBSOCKET_|DOCTOR$|GOOGLE_CLOUD_PROJECT$)|_UPSTREAMS$|_WORKERS$|_WORKER_COMMAND$|^NODE_TEST/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)));
 }
 

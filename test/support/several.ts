@@ -12,6 +12,8 @@ export interface Several {
   readonly mark: string;
   /** A page of the admin port, and its status. */
   ask(path: string): Promise<[status: number, body: unknown]>;
+  /** A page of the admin port that is no JSON. */
+  page(path: string): Promise<string>;
   /** How often a limit was exceeded, as /metrics says. */
   metric(limit: string): Promise<number>;
   /** Pids of the children that are ready, in the order of their places. */
@@ -43,8 +45,10 @@ export async function startSeveral(
     const reply = await fetch(`http://127.0.0.1:${admin}${path}`);
     return [reply.status, await reply.json()];
   };
+  const page = async (path: string): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${admin}${path}`)).text();
   const metric = async (limit: string): Promise<number> => {
-    const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+    const text = await page("/metrics");
     return Number(new RegExp(`\\{limit="${limit}"\\} (\\d+)`).exec(text)?.[1]);
   };
   const pids = async (): Promise<number[]> =>
@@ -54,7 +58,7 @@ export async function startSeveral(
   const untilRunning = async (count: number): Promise<void> => {
     while (((await ask("/readyz"))[1] as { running: number }).running < count) await shortly();
   };
-  return { program, port, mark, ask, metric, pids, untilRunning };
+  return { program, port, mark, ask, page, metric, pids, untilRunning };
 }
 
 export async function severalStarted(

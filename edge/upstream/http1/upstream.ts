@@ -52,6 +52,11 @@ export class Http1Upstream implements Owner, Connections {
     this.origin = origin;
   }
 
+  /** Connections that are open, or about to be. */
+  get connections(): number {
+    return this.#all.size;
+  }
+
   /**
    * Sends a request: at once on a kept connection, else as soon as a new one is there, which `receiver.connected` tells.
    * The receiver hears nothing before this returns. Throws `upstream_unprocessed` once the worker is given up.

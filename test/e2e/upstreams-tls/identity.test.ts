@@ -7,7 +7,6 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { WebSocketServer } from "ws";
 import { readConfig } from "../../../edge/config.ts";
-import { createLog } from "../../../edge/log.ts";
 import { address } from "../../../edge/parse.ts";
 import { originOf } from "../../../edge/upstream/origin.ts";
 import { h2, http2Client } from "../../support/clients.ts";
@@ -17,6 +16,7 @@ import { GRPC, message } from "../../support/grpc.ts";
 import { MetadataServer, claims } from "../../support/metadata.ts";
 import { runScript } from "../../support/processes.ts";
 import { swappable } from "../../support/swapping.ts";
+import { SILENCE } from "../../support/silence.ts";
 import { httpsWorker, resolveNames, secureHttp2Worker, trust } from "../../support/tls.ts";
 import { nextMessage, openWebSocket } from "../../support/websockets.ts";
 import { httpWorker } from "../../support/workers.ts";
@@ -124,10 +124,7 @@ test("no token for workers that are not Google's, nor over plain connections, no
   assert.equal(await asked({ ...settings, UPSTREAM_AUTH: "off" }), undefined);
   const lookAlike = address("http")("https://service-abc.run.app.example.com");
   const config = readConfig({});
-  assert.deepEqual(
-    originOf(lookAlike, config, createLog({ level: "silent", format: "json" }))?.credentials.fields,
-    [],
-  );
+  assert.deepEqual(originOf(lookAlike, config, SILENCE)?.credentials.fields, []);
   assert.deepEqual(server.asked, []);
 });
 
