@@ -167,7 +167,7 @@ test(
       socket.close(1000);
       assert.equal((await once(socket, "close"))[0], 1000);
     }
-    assert.match(stack.edge.out, /"requestMethod":"CONNECT"/);
+    await stack.edge.says(/"requestMethod":"CONNECT"/);
   },
 );
 

@@ -119,6 +119,7 @@ test("GRPC_WORKERS=2 starts two, and both work", async (t) => {
     );
     assert.equal(reply.trailers["grpc-status"], "0");
   }
+  await program.says(/(?:"worker":"h2c:[^]*){10}/);
   const workers = new Set([...program.out.matchAll(/"worker":"(h2c:[^"]+)"/g)].map((match) => match[1]));
   assert.equal(workers.size, 2);
   await program.stop();
