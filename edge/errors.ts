@@ -75,7 +75,10 @@ export class EdgeError extends Error {
 
   /** What lies behind it, for the log and never for a client. */
   get reason(): string {
-    return this.cause instanceof Error ? this.cause.message : this.message;
+    const { cause } = this;
+    if (!(cause instanceof Error)) return this.message;
+    // What several addresses were tried for has no message of its own.
+    return cause.message === "" ? nodeCode(cause) : cause.message;
   }
 }
 

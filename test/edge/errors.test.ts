@@ -85,6 +85,19 @@ for (const [thrown, code] of securing) {
     assert.equal(fromSecuring(thrown).code, code));
 }
 
+const reasons: [cause: unknown, reason: string][] = [
+  [undefined, "the worker cannot be reached"],
+  [new Error("connect ECONNREFUSED 127.0.0.1:1"), "connect ECONNREFUSED 127.0.0.1:1"],
+  [
+    Object.assign(new AggregateError([new Error("a"), new Error("b")]), { code: "ECONNREFUSED" }),
+    "ECONNREFUSED",
+  ],
+];
+for (const [cause, reason] of reasons) {
+  test(`the log hears the reason: ${reason}`, () =>
+    assert.equal(new EdgeError("upstream_refused", undefined, cause).reason, reason));
+}
+
 test("an unforeseen error says nothing of itself", () => {
   const error = toEdgeError(new Error("secret detail"));
   assert.equal(error.code, "internal");
