@@ -26,9 +26,7 @@ async function main(): Promise<number> {
   const findings = await diagnose(site, wanted, json ? () => {} : print);
   const failures = findings.filter(({ verdict }) => verdict === "failed").length;
   const whole = { server, healthy: failures === 0, findings };
-  process.stdout.write(
-    json ? `${JSON.stringify(whole, null, 2)}\n` : `\n${summary(findings.length, failures)}\n`,
-  );
+  process.stdout.write(json ? `${JSON.stringify(whole, null, 2)}\n` : `\n${summary(findings)}\n`);
   return failures === 0 ? 0 : 1;
 }
 
@@ -37,6 +35,11 @@ function print({ check, verdict, saw, change }: Finding): void {
   if (change !== undefined) process.stdout.write(`     → ${change}\n`);
 }
 
-function summary(rows: number, failures: number): string {
-  return failures === 0 ? "nothing is wrong" : `${failures} of ${rows} checks failed`;
+function summary(findings: readonly Finding[]): string {
+  const count = (verdict: Finding["verdict"]): number =>
+    findings.filter((finding) => finding.verdict === verdict).length;
+  const [failures, unknowns] = [count("failed"), count("unknown")];
+  const first =
+    failures === 0 ? "nothing that was tried is wrong" : `${failures} of ${findings.length} checks failed`;
+  return unknowns === 0 ? first : `${first}, ${unknowns} could not be known`;
 }

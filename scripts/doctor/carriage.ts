@@ -26,11 +26,9 @@ const NOTHING: Partial<Arrival> = {};
 
 /** Asks the edge how requests came to it; `http2` is false where the server offers no HTTP/2. */
 export async function learnCarriage(site: Site, http2: boolean): Promise<Carriage> {
-  const [over1, over2, webSocket] = await Promise.all([
-    arrivalOf(ask1(site, { path: ARRIVAL_PATH })),
-    http2 ? arrivalOf(ask2(site, { path: ARRIVAL_PATH })) : NOTHING,
-    arrivalOf(handshake(site)),
-  ]);
+  const over1 = await arrivalOf(ask1(site, { path: ARRIVAL_PATH }));
+  const over2 = http2 ? await arrivalOf(ask2(site, { path: ARRIVAL_PATH })) : NOTHING;
+  const webSocket = await arrivalOf(handshake(site));
   const first = over1.protocol ?? (await echoed(ask1(site, { path: "/echo" })));
   const second = over2.protocol ?? (http2 ? await echoed(ask2(site, { path: "/echo" })) : undefined);
   return {

@@ -46,14 +46,12 @@ export async function diagnose(
   add(await keptAlive(site));
   const carriage = await learnCarriage(site, http2);
   add(...carriageFindings(carriage));
-  // Side by side: they wait for events more than they work.
-  const [streamed, calls, ...sockets] = await Promise.all([
-    events(site),
-    http2 ? grpcFindings(site, carriage.mode) : [],
-    overUpgrade(site, carriage),
-    ...(http2 ? [overConnect(site, carriage)] : []),
-  ]);
-  add(streamed, ...calls, ...sockets);
+  // Side by side: they wait for replies more than they work.
+  const [streamed, calls] = await Promise.all([events(site), http2 ? grpcFindings(site, carriage.mode) : []]);
+  add(streamed, ...calls);
+  // By themselves: a handshake that fails in a proxy may take along what shares its connection to the edge.
+  add(await overUpgrade(site, carriage));
+  if (http2) add(await overConnect(site, carriage));
   if (wanted.large) add(await large(site));
   if (wanted.holdSeconds > 0) add(...(await held(site, wanted.holdSeconds, carriage.mode)));
   return all;

@@ -8,7 +8,7 @@ import {
 import { withSession } from "../smoke/http.ts";
 import type { Mode } from "./carriage.ts";
 import type { Finding } from "./finding.ts";
-import { failed, ok, sentence, unknown } from "./finding.ts";
+import { again, failed, ok, sentence, unknown } from "./finding.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { grpcRefusalOf, refusalOf } from "./refusal.ts";
 import type { Site } from "./site.ts";
@@ -43,7 +43,9 @@ const unary: Kind = (site, mode) =>
     return faultOf(call, check, mode, 1) ?? ok(check, through(call));
   });
 
-const serverStreaming: Kind = (site, mode) =>
+const serverStreaming: Kind = (site, mode) => again(() => counted(site, mode));
+
+const counted: Kind = (site, mode) =>
   attempt(site, mode, "gRPC server streaming", "/Echo/Count", async (call, check) => {
     const request = create(CountRequestSchema, { count: REPLIES, intervalMs: INTERVAL_MS });
     call.send(toBinary(CountRequestSchema, request));

@@ -6,7 +6,7 @@ import { limited, unreachable } from "../smoke/http.ts";
 import type { Answer } from "./answer.ts";
 import { ask1, ask2, open1 } from "./answer.ts";
 import type { Finding } from "./finding.ts";
-import { failed, ok, sentence, unknown } from "./finding.ts";
+import { again, failed, ok, sentence, unknown } from "./finding.ts";
 import { refusalOf } from "./refusal.ts";
 import type { Site } from "./site.ts";
 import { isTls } from "./site.ts";
@@ -74,7 +74,11 @@ export async function keptAlive(site: Site): Promise<Finding> {
 }
 
 /** Do server-sent events come one by one? The example HTTP worker sends them. */
-export async function events(site: Site): Promise<Finding> {
+export function events(site: Site): Promise<Finding> {
+  return again(() => eventsOnce(site));
+}
+
+async function eventsOnce(site: Site): Promise<Finding> {
   const check = "server-sent events";
   const request = open1(site, { path: `/events?count=${EVENTS}&interval_ms=${EVENT_MS}` }, false);
   try {

@@ -36,9 +36,14 @@ export class Diagnosis {
     this.findings = findings;
   }
 
-  /** Checks that came to this verdict. */
-  are(verdict: Finding["verdict"]): string[] {
-    return this.findings.filter((finding) => finding.verdict === verdict).map(({ check }) => check);
+  /** These checks, and no others, came to this verdict. */
+  only(verdict: Finding["verdict"], checks: readonly string[]): void {
+    const found = this.findings.filter((finding) => finding.verdict === verdict);
+    assert.deepEqual(
+      found.map(({ check }) => check),
+      checks,
+      JSON.stringify(found),
+    );
   }
 
   of(check: string): Finding {

@@ -28,6 +28,7 @@ export async function startHaproxy(t: After, sections: string, ports: readonly n
   timeout client 20s
   timeout server 20s
   timeout tunnel 20s
+  option http-no-delay
 ${sections}`,
   );
   await opened(t, new Program(haproxy ?? "", ["-f", file, "-db"]), ports);

@@ -127,7 +127,7 @@ describe("the doctor", { concurrency: true }, () => {
     async () => {
       const diagnosis = await doctor(ports.notOffered);
       assert.match(diagnosis.of("mode").saw, /--use-http2/);
-      assert.deepEqual(diagnosis.are("failed"), ["WebSocket by upgrade", "WebSocket by CONNECT"]);
+      diagnosis.only("failed", ["WebSocket by upgrade", "WebSocket by CONNECT"]);
       diagnosis.failed("WebSocket by upgrade", /^50\d, not from the edge/, /^Set WEBSOCKET_OVER_HTTP2=on/);
       assert.equal(diagnosis.of("WebSocket arrives").saw, "no handshake gets to the edge");
       diagnosis.failed("WebSocket by CONNECT", /./, /^Set WEBSOCKET_OVER_HTTP2=on/);
@@ -153,7 +153,7 @@ describe("the doctor", { concurrency: true }, () => {
       /half-duplex/,
       /^Deploy with --use-http2.*without buffering requests/,
     );
-    assert.deepEqual(diagnosis.are("failed"), ["gRPC bidi streaming"]);
+    diagnosis.only("failed", ["gRPC bidi streaming"]);
   });
 
   test(
@@ -194,9 +194,9 @@ describe("the doctor", { concurrency: true }, () => {
     async () => {
       const diagnosis = await doctor(ports.untold);
       assert.match(diagnosis.of("mode").saw, /--use-http2/);
-      assert.deepEqual(diagnosis.are("unknown"), ["WebSocket arrives"]);
+      diagnosis.only("unknown", ["WebSocket arrives"]);
       assert.match(diagnosis.of("WebSocket arrives").change ?? "", /DOCTOR=on/);
-      assert.deepEqual(diagnosis.are("failed"), []);
+      diagnosis.only("failed", []);
     },
   );
 
