@@ -15,7 +15,7 @@ Tries authentication with no Google account: a local issuer mints ID tokens that
 Options of mint:
   --email E        whom the token names (default ${EMAIL}, the one who is allowed)
   --audience A     whom it is for (default ${AUDIENCE})
-  --lifetime N     seconds it lasts (default 3600; -60 is one that has expired)
+  --lifetime N     seconds it lasts (default 3600; --lifetime=-60 makes one that has expired)
 
 Both take --issuer-port N (default ${ISSUER_PORT}).
 `;

@@ -174,7 +174,9 @@ test("token: an issuer and oneport in one terminal, a token in the other, and th
   const ask = async (token: string): Promise<number> =>
     (await fetch(`http://127.0.0.1:${port}/echo`, { headers: { authorization: `Bearer ${token}` } })).status;
   assert.equal(await ask(await mint()), 200);
-  assert.equal(await ask(await mint("--lifetime", "-60")), 401);
+  const expired = await mint("--lifetime=-60");
+  assert.match(expired, /^eyJ/);
+  assert.equal(await ask(expired), 401);
   assert.equal(await ask(await mint("--audience", "other")), 401);
   assert.equal(await ask(await mint("--email", "other@b.c")), 403);
   assert.equal((await fetch(`http://127.0.0.1:${port}/echo`)).status, 401);
