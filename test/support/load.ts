@@ -39,13 +39,11 @@ export class Load {
     return this.#asked;
   }
 
-  /** Requests that were asked and of which nothing is known. */
-  get open(): number {
-    return this.#asked - this.#sum(() => true);
-  }
-
   get lost(): number {
-    return this.#sum((outcome) => outcome !== "ok");
+    let lost = 0;
+    for (const counts of this.counts.values())
+      for (const [outcome, count] of counts) if (outcome !== "ok") lost += count;
+    return lost;
   }
 
   /** Of one kind; 0 to 1. */
@@ -98,13 +96,6 @@ export class Load {
     counts?.set(outcome, (counts.get(outcome) ?? 0) + 1);
     if (outcome === "ok") this.#lastGood.set(kind, performance.now());
     else this.#lastBad = performance.now();
-  }
-
-  #sum(wanted: (outcome: Outcome) => boolean): number {
-    let sum = 0;
-    for (const counts of this.counts.values())
-      for (const [outcome, count] of counts) if (wanted(outcome)) sum += count;
-    return sum;
   }
 }
 
