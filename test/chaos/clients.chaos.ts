@@ -36,10 +36,10 @@ function deaf(t: TestContext, port: number, text: string): Socket {
 const ECHO = Buffer.concat([Buffer.from([0x82, 0xfe, 0xea, 0x60, 0, 0, 0, 0]), Buffer.alloc(60_000)]);
 
 scenario({
-  name: "150 clients never read: downloads and WebSocket echoes",
+  name: "60 clients never read: downloads and WebSocket echoes",
   stage: (t) => edgeAlone(t, { LIMIT_STALL_MS: "1000" }),
   act: async ({ port }, t) => {
-    for (let i = 0; i < 50; i++) {
+    for (let i = 0; i < 20; i++) {
       deaf(t, port, `GET ${MUCH} HTTP/1.1\r\nHost: a\r\n\r\n`);
       // Frames are read here, but no window is opened.
       new FrameClient(t, port).open(headers(1, "GET", MUCH));
@@ -129,7 +129,8 @@ scenario({
     for (const crowd of crowds) crowd.child.stdin?.end();
     await Promise.all(crowds.map(({ exited }) => exited));
   },
-  expected: { may: {}, wellMs: 1000, peakMiB: 700 },
+  // The pages that three processes share are counted three times: 300 MiB without a connection.
+  expected: { may: {}, wellMs: 1000, peakMiB: 900 },
 });
 
 /** So many clients that stay: how many of them were served, and how many had any answer. */
