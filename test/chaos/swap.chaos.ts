@@ -2,6 +2,9 @@
 import { test } from "node:test";
 import { swapUnderLoad } from "../support/swapping.ts";
 
-test("100,000 requests of each kind across ten exchanges of each worker: none is lost", async (t) => {
-  await swapUnderLoad(t, 100_000, 10);
+/** Of each kind. */
+const REQUESTS = Number(process.env["CHAOS_REQUESTS"] ?? 50_000);
+
+test(`${REQUESTS} requests of each kind across ten exchanges of each worker: none is lost`, async (t) => {
+  await swapUnderLoad(t, REQUESTS, 10);
 });
