@@ -51,6 +51,8 @@ const cases: [why: string, head: RequestHead, want: Route][] = [
     },
     "http",
   ],
+  ["a Connect stream", typed("application/connect+proto", "1.1"), "http"],
+  ["a Connect call", typed("application/proto"), "http"],
   ["JSON", typed("application/json"), "http"],
   ["an empty content-type", typed(""), "http"],
   ["an HTTP/1.1 upgrade", { ...GET, protocol: "websocket" }, "websocket"],
