@@ -85,6 +85,7 @@ export interface Outgoing {
   onSent: (bytes: number) => void;
   /** Sends or copies: the chunk is the caller's again when this returns. */
   write(chunk: Buffer): void;
+  /** Throws an EdgeError where trailers do not make a whole message of what was written. */
   end(trailers: HeaderList): void;
 }
 

@@ -111,6 +111,7 @@ class Call implements ReplyReceiver, Attempt {
     // The worker has answered, perhaps before it had all of the request: it shall not wait for the rest.
     if (this.#worker?.isSent === false) this.#worker.cancel();
     this.#exchange.grpcStatus ??= last.status;
+    // Only what is behind the exchange knows whether this makes a whole reply (grpc-web/exchange.ts).
     try {
       this.#exchange.end(last.toClient);
     } catch (thrown) {

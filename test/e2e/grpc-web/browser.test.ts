@@ -35,6 +35,7 @@ const DETAILS = Buffer.from(`\x08\x05\x12${String.fromCharCode(Buffer.byteLength
 function ping({ metadata }: ServerUnaryCall<PingRequest, PongResult>, done: sendUnaryData<PongResult>): void {
   const trailers = new Metadata();
   trailers.set("x-own", "1");
+  trailers.set("x-cookie", String(metadata.get("cookie")[0]));
   trailers.set("x-own-bin", Buffer.from([0, 255]));
   if (metadata.get("x-fail").length === 0)
     return done(null, create(PongResultSchema, { message: "pong" }), trailers);
@@ -165,6 +166,17 @@ for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
     assert.ok(!other.lines.some(({ route }) => route === "grpc-web"));
   });
 }
+
+test("cookies go along only where that was said", needsChromium, async (t) => {
+  const env = { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: site };
+  const [off, on] = await Promise.all([testEdge(t, env), testEdge(t, { ...env, CORS_CREDENTIALS: "on" })]);
+  for (const client of ["connect-web", "grpc-web"] as const) {
+    const refused = await open.another.ping(calling(client, { base: off.url, withCookies: true }));
+    assert.deepEqual([refused.code === 0, refused.replies], [false, 0]);
+    const { code, trailers } = await open.another.ping(calling(client, { base: on.url, withCookies: true }));
+    assert.deepEqual([code, trailers["x-cookie"]], [0, "session=s1"]);
+  }
+});
 
 // In bytes grpc-web hands messages over at the end alone.
 for (const client of ["connect-web", "grpc-web text"] as const) {

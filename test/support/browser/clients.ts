@@ -20,6 +20,8 @@ export interface Call {
   readonly key: string;
   readonly metadata: Record<string, string>;
   readonly timeoutMs?: number;
+  /** Send cookies along. */
+  readonly withCookies?: boolean;
 }
 
 /** What a Count asks for. */
@@ -50,7 +52,9 @@ declare const told: (key: string, text: string) => Promise<void>;
 const cancels = new Map<string, () => void>();
 
 async function byConnect(call: Call, count: Counting | undefined): Promise<Outcome> {
-  const client = createClient(Echo, createGrpcWebTransport({ baseUrl: call.base }));
+  const credentials = call.withCookies === true ? "include" : "same-origin";
+  const fetching: typeof fetch = (input, init) => fetch(input, { ...init, credentials });
+  const client = createClient(Echo, createGrpcWebTransport({ baseUrl: call.base, fetch: fetching }));
   const abort = new AbortController();
   cancels.set(call.key, () => abort.abort());
   let replies = 0;
@@ -92,7 +96,10 @@ function descriptor<I extends DescMessage, O extends DescMessage>(
 }
 
 function byGrpcWeb(call: Call, count: Counting | undefined): Promise<Outcome> {
-  const client = new GrpcWebClientBase({ format: call.client === "grpc-web" ? "binary" : "text" });
+  const client = new GrpcWebClientBase({
+    format: call.client === "grpc-web" ? "binary" : "text",
+    withCredentials: call.withCookies === true,
+  });
   const metadata: Record<string, string> = { ...call.metadata };
   if (call.timeoutMs !== undefined) metadata["deadline"] = String(Date.now() + call.timeoutMs);
   let replies = 0;

@@ -31,7 +31,8 @@ const PAGE = `<!doctype html><link rel="icon" href="data:," /><script type="impo
 /** A web server's part: a page, and the modules it is made of as they lie in the folder, without a bundler. */
 export const pages: RequestListener = (req, res) => {
   const path = req.url ?? "/";
-  if (path === "/") return void res.writeHead(200, { "content-type": "text/html" }).end(PAGE);
+  const html = { "content-type": "text/html", "set-cookie": "session=s1" };
+  if (path === "/") return void res.writeHead(200, html).end(PAGE);
   if (!/^\/(node_modules|services|test)\/[\w@./-]+\.[jt]s$/.test(path)) return void res.writeHead(404).end();
   const source = readFileSync(new URL(`.${path}`, ROOT), "utf8");
   res.writeHead(200, { "content-type": "text/javascript" });
