@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import type { TestContext } from "node:test";
 import { before, test } from "node:test";
 import { WebSocket } from "ws";
-import { freePort } from "../support/family.ts";
-import { Program, output, untilOpen, which } from "../support/processes.ts";
+import { haproxy, startHaproxy } from "../support/haproxy.ts";
+import type { Program } from "../support/processes.ts";
+import { output, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
 import { suiteScope } from "../support/suite.ts";
@@ -19,7 +19,6 @@ before(async () => {
 
 const curl = which("curl");
 const nghttp = which("nghttp");
-const haproxy = which("haproxy");
 const needs = (name: string, path: string | undefined): { skip: string | false } => ({
   skip: path === undefined && `${name} is not installed`,
 });
@@ -127,37 +126,11 @@ test("nghttp: a head in CONTINUATION frames", needs("nghttp2-client", nghttp), a
   assert.match(out, / 200 /);
 });
 
-/** HAProxy in front: HTTP/1.1 in, HTTP/2 to the edge, as Cloud Run with --use-http2 does. */
-async function startHaproxy(t: TestContext): Promise<number> {
-  const folder = mkdtempSync("/tmp/oneport-test-");
-  t.after(() => rmSync(folder, { recursive: true }));
-  const port = await freePort();
-  writeFileSync(
-    `${folder}/haproxy.cfg`,
-    `defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  timeout tunnel 60s
-frontend front
-  bind 127.0.0.1:${port}
-  default_backend edge
-backend edge
-  server edge 127.0.0.1:${stack.port} proto h2
-`,
-  );
-  const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
-  t.after(() => program.stop("SIGKILL"));
-  await untilOpen(port, program);
-  return port;
-}
-
 test(
   "HAProxy: a WebSocket comes as extended CONNECT and works, one after the other on one connection",
   needs("haproxy", haproxy),
   async (t) => {
-    const port = await startHaproxy(t);
+    const port = await startHaproxy(t, stack.port);
     for (let i = 0; i < 10; i++) {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`);
       await once(socket, "open");
@@ -172,7 +145,7 @@ test(
 );
 
 test("HAProxy: 20 WebSockets at once, HTTP beside them", needs("haproxy", haproxy), async (t) => {
-  const port = await startHaproxy(t);
+  const port = await startHaproxy(t, stack.port);
   const sockets = await Promise.all(
     Array.from({ length: 20 }, async () => {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`);
@@ -191,7 +164,7 @@ test("HAProxy: 20 WebSockets at once, HTTP beside them", needs("haproxy", haprox
 });
 
 test("HAProxy: SSE and uploads through HTTP/2", needs("haproxy", haproxy), async (t) => {
-  const port = await startHaproxy(t);
+  const port = await startHaproxy(t, stack.port);
   const events = await (await fetch(`http://127.0.0.1:${port}/events?count=3&interval_ms=1`)).text();
   assert.equal(events.match(/^data: /gm)?.length, 3);
   const reply = await fetch(`http://127.0.0.1:${port}/upload`, {

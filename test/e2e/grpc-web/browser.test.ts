@@ -19,6 +19,7 @@ import type { Call, ClientName } from "../../support/browser/clients.ts";
 import { pages } from "../../support/browser/pages.ts";
 import type { TestEdge } from "../../support/edge.ts";
 import { testEdge } from "../../support/edge.ts";
+import { haproxy, startHaproxy } from "../../support/haproxy.ts";
 import { startWorkerProgram } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
 import { httpWorker } from "../../support/workers.ts";
@@ -175,6 +176,27 @@ test("cookies go along only where that was said", needsChromium, async (t) => {
     assert.deepEqual([refused.code === 0, refused.replies], [false, 0]);
     const { code, trailers } = await open.another.ping(calling(client, { base: on.url, withCookies: true }));
     assert.deepEqual([code, trailers["x-cookie"]], [0, "session=s1"]);
+  }
+});
+
+const needsBoth = { skip: haproxy === undefined ? "haproxy is not installed" : needsChromium.skip };
+
+test("pages call over HTTP/2 where what is in front speaks it to the edge", needsBoth, async (t) => {
+  const base = `http://127.0.0.1:${await startHaproxy(t, edge.port)}`;
+  for (const client of ["connect-web", "grpc-web text"] as const) {
+    assert.equal((await open.another.ping(calling(client, { base }))).code, 0);
+    const call = calling(client, { base });
+    const stream = atWorker(call);
+    const outcome = open.another.count(call, { count: 3 });
+    const worker = await stream;
+    worker.write(number(1));
+    await open.another.told(call.key, "1");
+    worker.end();
+    assert.equal((await outcome).code, 0);
+    await edge.logged(({ route, message, httpRequest }) => {
+      const { protocol } = (httpRequest ?? {}) as { protocol?: string };
+      return route === "grpc-web" && message === "POST /Echo/Count" && protocol === "HTTP/2";
+    });
   }
 });
 
