@@ -61,21 +61,22 @@ async function grpcWorker(t: typeof suite): Promise<string> {
   return `h2c://127.0.0.1:${port}`;
 }
 
-/** The page's own server, and the edge that it may call. */
+/** What the page is made of, and what answers its calls. */
 let site: string;
-let edge: TestEdge;
 let worker: string;
-/** A page of the site, and one that comes through the edge. */
-let open: Record<"another" | "the same", OpenPage>;
+/** The edge that the page comes through, and one of another origin that lets it call. */
+let home: TestEdge;
+let edge: TestEdge;
+let page: OpenPage;
 const suite = suiteScope();
 
 before(async () => {
   const browser = await openBrowser(suite);
   if (browser === undefined) return;
   [site, worker] = await Promise.all([httpWorker(suite, pages), grpcWorker(suite)]);
-  edge = await testEdge(suite, { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: site });
-  const [another, same] = await Promise.all([openPage(browser, site), openPage(browser, edge.url)]);
-  open = { another, "the same": same };
+  home = await testEdge(suite, { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker });
+  edge = await testEdge(suite, { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: home.url });
+  page = await openPage(browser, home.url);
 });
 
 let calls = 0;
@@ -100,16 +101,18 @@ const number = (value: number): CountReply => create(CountReplySchema, { number:
 
 for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
   for (const origin of ["another", "the same"] as const) {
+    const base = (): string => (origin === "the same" ? home : edge).url;
+
     test(`${client} from ${origin} origin: a unary call`, needsChromium, async () => {
-      const call = calling(client);
-      const { code, replies, trailers } = await open[origin].ping(call);
-      await open[origin].told(call.key, "pong");
+      const call = calling(client, { base: base() });
+      const { code, replies, trailers } = await page.ping(call);
+      await page.told(call.key, "pong");
       assert.deepEqual([code, replies, trailers["x-own"]], [0, 1, "1"]);
     });
 
     test(`${client} from ${origin} origin: a call that fails says why`, needsChromium, async () => {
-      const { code, message, replies, trailers } = await open[origin].ping(
-        calling(client, { metadata: { "x-fail": "1" } }),
+      const { code, message, replies, trailers } = await page.ping(
+        calling(client, { base: base(), metadata: { "x-fail": "1" } }),
       );
       assert.deepEqual([code, message, replies], [5, WHY, 0]);
       assert.deepEqual([trailers["x-own"], trailers["x-own-bin"]], ["1", "AP8="]);
@@ -119,7 +122,7 @@ for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
   test(`${client}: a stream, to its end`, needsChromium, async () => {
     const call = calling(client);
     const stream = atWorker(call);
-    const outcome = open.another.count(call, { count: 3 });
+    const outcome = page.count(call, { count: 3 });
     const worker = await stream;
     for (const value of [1, 2, 3]) worker.write(number(value));
     worker.end();
@@ -130,9 +133,9 @@ for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
   test(`${client}: a page that gives up: the worker hears of it`, needsChromium, async () => {
     const call = calling(client);
     const stream = atWorker(call);
-    const outcome = open.another.count(call, { count: 3 });
+    const outcome = page.count(call, { count: 3 });
     const worker = await stream;
-    await open.another.cancel(call.key);
+    await page.cancel(call.key);
     await cancelled(worker);
     assert.equal((await outcome).code, 1);
   });
@@ -140,7 +143,7 @@ for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
   test(`${client}: a deadline that passes`, needsChromium, async () => {
     const call = calling(client, { timeoutMs: 150 });
     const stream = atWorker(call);
-    const outcome = open.another.count(call, { count: 3 });
+    const outcome = page.count(call, { count: 3 });
     const worker = await stream;
     assert.ok(Number(worker.getDeadline()) <= Date.now() + 150);
     await cancelled(worker);
@@ -149,19 +152,22 @@ for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
 
   test(`${client}: without a token the page reads UNAUTHENTICATED`, needsChromium, async (t) => {
     const issuer = await newIssuer(t);
-    const guarded = await testEdge(t, settings(site, issuer, { GRPC_UPSTREAMS: worker, CORS_ORIGINS: site }));
+    const guarded = await testEdge(
+      t,
+      settings(site, issuer, { GRPC_UPSTREAMS: worker, CORS_ORIGINS: home.url }),
+    );
     const call = calling(client, { base: guarded.url });
-    const { code, message } = await open.another.ping(call);
+    const { code, message } = await page.ping(call);
     assert.deepEqual([code, message], [16, "the request carries no ID token"]);
     const authorization = `Bearer ${issuer.mint(OPTIONS)}`;
-    const again = await open.another.ping({ ...call, metadata: { ...call.metadata, authorization } });
+    const again = await page.ping({ ...call, metadata: { ...call.metadata, authorization } });
     assert.equal(again.code, 0);
   });
 
   test(`${client}: a page that was not named reads nothing`, needsChromium, async (t) => {
     const env = { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: "https://app.example.com" };
     const other = await testEdge(t, env);
-    const { code, replies } = await open.another.ping(calling(client, { base: other.url }));
+    const { code, replies } = await page.ping(calling(client, { base: other.url }));
     assert.deepEqual([code === 0, replies], [false, 0]);
     await other.logged(({ route }) => route === "preflight");
     assert.ok(!other.lines.some(({ route }) => route === "grpc-web"));
@@ -169,12 +175,12 @@ for (const client of ["connect-web", "grpc-web", "grpc-web text"] as const) {
 }
 
 test("cookies go along only where that was said", needsChromium, async (t) => {
-  const env = { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: site };
+  const env = { HTTP_UPSTREAMS: site, GRPC_UPSTREAMS: worker, CORS_ORIGINS: home.url };
   const [off, on] = await Promise.all([testEdge(t, env), testEdge(t, { ...env, CORS_CREDENTIALS: "on" })]);
   for (const client of ["connect-web", "grpc-web"] as const) {
-    const refused = await open.another.ping(calling(client, { base: off.url, withCookies: true }));
+    const refused = await page.ping(calling(client, { base: off.url, withCookies: true }));
     assert.deepEqual([refused.code === 0, refused.replies], [false, 0]);
-    const { code, trailers } = await open.another.ping(calling(client, { base: on.url, withCookies: true }));
+    const { code, trailers } = await page.ping(calling(client, { base: on.url, withCookies: true }));
     assert.deepEqual([code, trailers["x-cookie"]], [0, "session=s1"]);
   }
 });
@@ -184,13 +190,13 @@ const needsBoth = { skip: haproxy === undefined ? "haproxy is not installed" : n
 test("pages call over HTTP/2 where what is in front speaks it to the edge", needsBoth, async (t) => {
   const base = `http://127.0.0.1:${await startHaproxy(t, edge.port)}`;
   for (const client of ["connect-web", "grpc-web text"] as const) {
-    assert.equal((await open.another.ping(calling(client, { base }))).code, 0);
+    assert.equal((await page.ping(calling(client, { base }))).code, 0);
     const call = calling(client, { base });
     const stream = atWorker(call);
-    const outcome = open.another.count(call, { count: 3 });
+    const outcome = page.count(call, { count: 3 });
     const worker = await stream;
     worker.write(number(1));
-    await open.another.told(call.key, "1");
+    await page.told(call.key, "1");
     worker.end();
     assert.equal((await outcome).code, 0);
     await edge.logged(({ route, message, httpRequest }) => {
@@ -205,11 +211,11 @@ for (const client of ["connect-web", "grpc-web text"] as const) {
   test(`${client}: a message is there before the next one is sent`, needsChromium, async () => {
     const call = calling(client);
     const stream = atWorker(call);
-    const outcome = open.another.count(call, { count: 3 });
+    const outcome = page.count(call, { count: 3 });
     const worker = await stream;
     for (const value of [1, 2, 3]) {
       worker.write(number(value));
-      await open.another.told(call.key, String(value));
+      await page.told(call.key, String(value));
     }
     worker.end();
     assert.equal((await outcome).code, 0);
@@ -226,8 +232,8 @@ test("a worker that is killed half-way: both clients read UNAVAILABLE", needsChr
   const both = (["connect-web", "grpc-web text"] as const).map((client) =>
     calling(client, { base: other.url }),
   );
-  const outcomes = both.map((call) => open.another.count(call, { count: 2, intervalMs: 60_000 }));
-  for (const { key } of both) await open.another.told(key, "1");
+  const outcomes = both.map((call) => page.count(call, { count: 2, intervalMs: 60_000 }));
+  for (const { key } of both) await page.told(key, "1");
   program.child.kill("SIGKILL");
   for (const outcome of outcomes) {
     const { code, replies } = await outcome;
