@@ -371,6 +371,17 @@ for (const version of ["1.1", "2"] as const) {
   });
 }
 
+test("a request without a Host, which HTTP/1.0 allows, is refused with status 3", async (t) => {
+  const client = new RawClient(t, port);
+  client.send(
+    "POST /Echo/Ping HTTP/1.0\r\nContent-Type: application/grpc-web\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0",
+  );
+  assert.match(
+    await client.closed,
+    /^HTTP\/1\.1 200 OK\r\n[^]*grpc-status: 3\r\ngrpc-message: gRPC-Web calls need/,
+  );
+});
+
 test("over HTTP/1.0 the trailers' frame alone tells the end from a cut", async (t) => {
   const client = new RawClient(t, port);
   client.send(
