@@ -14,6 +14,9 @@ import { trailersFrame } from "./trailers.ts";
 const nobody = (): void => {};
 const NONE: HeaderList = [];
 
+/** Fields that say how a call ended. */
+const STATUS = new Set(["grpc-status", "grpc-message", "grpc-status-details-bin"]);
+
 /**
  * A gRPC-Web call as the gRPC call that it stands for: what forwards it sees a gRPC client, and the client, over either HTTP
  * version, sees gRPC-Web (grpc/doc/PROTOCOL-WEB.md). Messages pass as they are, or by way of base64; trailers become the
@@ -32,6 +35,8 @@ export class GrpcWebExchange implements Exchange {
   readonly #credit: Credit | undefined;
   #receiver: BodyReceiver | undefined;
   #text: RequestText | undefined;
+  /** A status that came with the head of a reply that goes on. */
+  #early: HeaderList = NONE;
   #over = false;
 
   constructor(client: Exchange, cors: Cors | undefined) {
@@ -89,7 +94,8 @@ export class GrpcWebExchange implements Exchange {
   }
 
   respond(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void {
-    this.#client.respond(status, this.#replyFields(headers), end, neverIndexed);
+    const fields = end ? headers : this.#withoutStatus(headers);
+    this.#client.respond(status, this.#replyFields(fields), end, neverIndexed);
     if (end) this.#over = true;
   }
 
@@ -112,12 +118,13 @@ export class GrpcWebExchange implements Exchange {
     if (this.#over) return;
     if (this.#messages.into > 0)
       throw new EdgeError("upstream_garbage", "the worker ended the reply in the middle of a message");
-    // Without any, the status came with the head, and there it stays.
-    const frame = trailers.length === 0 ? undefined : trailersFrame(trailers);
+    const frame = trailersFrame(
+      find(trailers, "grpc-status") === undefined ? [...this.#early, ...trailers] : trailers,
+    );
     this.#over = true;
     // The reply's source has ended, and has no use for credit.
     this.#client.onSent = nobody;
-    if (frame !== undefined) this.#client.write(this.#writer?.write(frame, true) ?? frame);
+    this.#client.write(this.#writer?.write(frame, true) ?? frame);
     this.#client.end(NONE);
   }
 
@@ -135,6 +142,13 @@ export class GrpcWebExchange implements Exchange {
     const text = this.#writer.write(chunk, this.#messages.into < 3);
     this.#credit?.add(chunk.length, text.length);
     this.#client.write(text);
+  }
+
+  /** Clients take a status in the head for the outcome, whatever the body says; and that is not there yet. */
+  #withoutStatus(headers: HeaderList): HeaderList {
+    if (find(headers, "grpc-status") === undefined) return headers;
+    this.#early = headers.filter((_, at) => STATUS.has(headers[at - (at % 2)] ?? ""));
+    return withoutFields(headers, ...STATUS);
   }
 
   #replyFields(headers: HeaderList): HeaderList {

@@ -145,6 +145,20 @@ for (const version of ["1.1", "2"] as const) {
     );
   });
 
+  test(`a status that comes with a head that is not the end ${over} is told at the end`, async (t) => {
+    const edge = await withWorker(t, (stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "0", a: "1" });
+      stream.write(message(3));
+      stream.on("data", () => stream.end());
+    });
+    const call = new WebCall(t, edge.port, version).send(message(0));
+    const { headers } = await call.head;
+    assert.deepEqual([headers["grpc-status"], headers["a"]], [undefined, "1"]);
+    call.end();
+    assert.equal(await call.over, "complete");
+    assert.equal(call.body.toString("latin1").slice(8), trailers("grpc-status: 0"));
+  });
+
   test(`the deadline ${over}: DEADLINE_EXCEEDED, and the worker is told to stop`, async (t) => {
     const cancelled = Promise.withResolvers<number>();
     const edge = await withWorker(t, (stream, { "grpc-timeout": timeout }) => {
