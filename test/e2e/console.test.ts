@@ -7,20 +7,16 @@ import { before, test } from "node:test";
 import type { Browser, Locator, Page } from "playwright-core";
 import { AUDIENCE, EMAIL, OPTIONS, newIssuer } from "../support/auth.ts";
 import { needsChromium, openBrowser } from "../support/browser/chromium.ts";
-import { freePort } from "../support/family.ts";
-import { Program, ROOT, output, untilOpen, which } from "../support/processes.ts";
+import { Authority } from "../support/certificates.ts";
+import { haproxy, startHttp2Front } from "../support/haproxy.ts";
+import { ROOT } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
 import { startStack } from "../support/stack.ts";
 import { start } from "../support/start.ts";
 import { suiteScope } from "../support/suite.ts";
 
-const haproxy = which("haproxy");
-const openssl = which("openssl");
 const needsTls = {
-  skip:
-    needsChromium.skip ||
-    (haproxy === undefined && "haproxy is not installed") ||
-    (openssl === undefined && "openssl is not installed"),
+  skip: needsChromium.skip || (haproxy === undefined && "haproxy is not installed"),
 };
 
 let browser: Browser;
@@ -216,40 +212,13 @@ test("by HTTP/2 all the way, TLS ended by HAProxy: WebSockets too", needsTls, as
   assert.deepEqual(at.complaints, []);
 });
 
-/** HAProxy with a certificate of its own: HTTP/2 in, HTTP/2 to the edge. */
+/** HAProxy with a certificate: HTTP/2 in, HTTP/2 to the edge. */
 async function startTls(t: TestContext, edge: number): Promise<number> {
   const folder = mkdtempSync("/tmp/oneport-test-");
   t.after(() => rmSync(folder, { recursive: true }));
-  const request =
-    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
-  const made = await output(openssl ?? "", [
-    ...request.split(" "),
-    "-keyout",
-    `${folder}/site.pem.key`,
-    "-out",
-    `${folder}/site.pem`,
-  ]);
-  assert.equal((await made.exited).code, 0, made.err);
-  const port = await freePort();
-  writeFileSync(
-    `${folder}/haproxy.cfg`,
-    `defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  timeout tunnel 60s
-frontend front
-  bind 127.0.0.1:${port} ssl crt ${folder}/site.pem alpn h2
-  default_backend edge
-backend edge
-  server edge 127.0.0.1:${edge} proto h2
-`,
-  );
-  const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
-  t.after(() => program.stop("SIGKILL"));
-  await untilOpen(port, program);
-  return port;
+  const { key, cert } = new Authority().issue({ names: ["127.0.0.1"] });
+  writeFileSync(`${folder}/site.pem`, key + cert);
+  return startHttp2Front(t, edge, `ssl crt ${folder}/site.pem alpn h2`);
 }
 
 test("keyboard alone: every control is reached in reading order and works", needsChromium, async (t) => {

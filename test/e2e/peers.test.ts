@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { WebSocket } from "ws";
-import { haproxy, startHaproxy } from "../support/haproxy.ts";
+import { haproxy, startHttp2Front } from "../support/haproxy.ts";
 import type { Program } from "../support/processes.ts";
 import { output, which } from "../support/processes.ts";
 import type { Stack } from "../support/stack.ts";
@@ -130,7 +130,7 @@ test(
   "HAProxy: a WebSocket comes as extended CONNECT and works, one after the other on one connection",
   needs("haproxy", haproxy),
   async (t) => {
-    const port = await startHaproxy(t, stack.port);
+    const port = await startHttp2Front(t, stack.port);
     for (let i = 0; i < 10; i++) {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`);
       await once(socket, "open");
@@ -145,7 +145,7 @@ test(
 );
 
 test("HAProxy: 20 WebSockets at once, HTTP beside them", needs("haproxy", haproxy), async (t) => {
-  const port = await startHaproxy(t, stack.port);
+  const port = await startHttp2Front(t, stack.port);
   const sockets = await Promise.all(
     Array.from({ length: 20 }, async () => {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`);
@@ -164,7 +164,7 @@ test("HAProxy: 20 WebSockets at once, HTTP beside them", needs("haproxy", haprox
 });
 
 test("HAProxy: SSE and uploads through HTTP/2", needs("haproxy", haproxy), async (t) => {
-  const port = await startHaproxy(t, stack.port);
+  const port = await startHttp2Front(t, stack.port);
   const events = await (await fetch(`http://127.0.0.1:${port}/events?count=3&interval_ms=1`)).text();
   assert.equal(events.match(/^data: /gm)?.length, 3);
   const reply = await fetch(`http://127.0.0.1:${port}/upload`, {

@@ -2,22 +2,36 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 
 const given = new Set<number>();
 
-/** A port that nobody listens on, and that nobody here was given before: the system may hand out one twice. */
+/**
+ * Ports below the ones that the system hands out by itself (ip_local_port_range), which may go to a connection of anybody before they
+ * are listened on.
+ */
+const FIRST = 12_000;
+const COUNT = 20_000;
+
+/** A port that nobody listens on, and that nobody here was given before. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    server.close();
-    await once(server, "close");
-    if (given.has(port)) continue;
+    const port = FIRST + Math.floor(Math.random() * COUNT);
+    if (given.has(port) || !(await canListen(port))) continue;
     given.add(port);
     return port;
   }
+}
+
+async function canListen(port: number): Promise<boolean> {
+  const server = createServer();
+  const listening = new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "0.0.0.0", () => resolve(true));
+  });
+  if (!(await listening)) return false;
+  server.close();
+  await once(server, "close");
+  return true;
 }
 
 /** Pids of all that came from one program: they carry its mark, TEST_MARK, in their environment. */

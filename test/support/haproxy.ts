@@ -1,49 +1,41 @@
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import type { TestContext } from "node:test";
 import { freePort } from "./family.ts";
-import { Program, which } from "./processes.ts";
+import { Program, untilOpen, which } from "./processes.ts";
+
+type After = Pick<TestContext, "after">;
 
 export const haproxy = which("haproxy");
 
-/** HAProxy in front: HTTP/1.1 in, HTTP/2 to the edge, as Cloud Run with --use-http2 does. */
-export async function startHaproxy(t: Pick<TestContext, "after">, edgePort: number): Promise<number> {
+/** HAProxy with these frontends and backends; `ports` are those that it opens. */
+export async function startHaproxy(t: After, sections: string, ports: readonly number[]): Promise<void> {
   const folder = mkdtempSync("/tmp/oneport-test-");
   t.after(() => rmSync(folder, { recursive: true }));
-  const port = await freePort();
   writeFileSync(
     `${folder}/haproxy.cfg`,
     `defaults
   mode http
   timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  timeout tunnel 60s
-frontend front
-  bind 127.0.0.1:${port}
-  default_backend edge
-backend edge
-  server edge 127.0.0.1:${edgePort} proto h2
-`,
+  timeout client 30s
+  timeout server 30s
+  timeout tunnel 30s
+  option http-no-delay
+${sections}`,
   );
   const program = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
   t.after(() => program.stop("SIGKILL"));
-  await untilOpen(port, program);
-  return port;
+  for (const port of ports) await untilOpen(port, program);
 }
 
-/** HAProxy does not say when it listens; a refused connection answers at once, so asking again is not a guess at its speed. */
-async function untilOpen(port: number, program: Program): Promise<void> {
-  while (program.running) {
-    const socket = connect(port, "127.0.0.1");
-    const open = await once(socket, "connect").then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`haproxy ended: ${program.err}`);
+/** HAProxy in front of an edge: HTTP/2 to it, as Cloud Run with --use-http2 does. `bind` is what clients are asked for, TLS for instance. */
+export async function startHttp2Front(t: After, edgePort: number, bind = ""): Promise<number> {
+  const port = await freePort();
+  const sections = `frontend front
+  bind 127.0.0.1:${port} ${bind}
+  default_backend edge
+backend edge
+  server edge 127.0.0.1:${edgePort} proto h2
+`;
+  await startHaproxy(t, sections, [port]);
+  return port;
 }

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { before, describe, test } from "node:test";
-import { NEEDS_FRONTS, startHaproxy, startNginx } from "../../support/fronts.ts";
+import { NEEDS_FRONTS, startNginx } from "../../support/fronts.ts";
+import { startHaproxy } from "../../support/haproxy.ts";
 import { doctor, workersHere } from "../../support/doctor.ts";
 import { testEdge } from "../../support/edge.ts";
 import { freePort } from "../../support/family.ts";

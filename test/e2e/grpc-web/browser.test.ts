@@ -19,7 +19,7 @@ import type { Call, ClientName } from "../../support/browser/clients.ts";
 import { pages } from "../../support/browser/pages.ts";
 import type { TestEdge } from "../../support/edge.ts";
 import { testEdge } from "../../support/edge.ts";
-import { haproxy, startHaproxy } from "../../support/haproxy.ts";
+import { haproxy, startHttp2Front } from "../../support/haproxy.ts";
 import { startWorkerProgram } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
 import { httpWorker } from "../../support/workers.ts";
@@ -188,7 +188,7 @@ test("cookies go along only where that was said", needsChromium, async (t) => {
 const needsBoth = { skip: haproxy === undefined ? "haproxy is not installed" : needsChromium.skip };
 
 test("pages call over HTTP/2 where what is in front speaks it to the edge", needsBoth, async (t) => {
-  const base = `http://127.0.0.1:${await startHaproxy(t, edge.port)}`;
+  const base = `http://127.0.0.1:${await startHttp2Front(t, edge.port)}`;
   for (const client of ["connect-web", "grpc-web text"] as const) {
     assert.equal((await page.ping(calling(client, { base }))).code, 0);
     const call = calling(client, { base });

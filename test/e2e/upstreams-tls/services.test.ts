@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { freePort } from "../../support/family.ts";
+import { haproxy, startHaproxy } from "../../support/haproxy.ts";
 import { MetadataServer } from "../../support/metadata.ts";
-import { Program, runScript, untilOpen, which } from "../../support/processes.ts";
+import { runScript } from "../../support/processes.ts";
 import { startWorker } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
 import { trust } from "../../support/tls.ts";
 
-const haproxy = which("haproxy");
 const suite = suiteScope();
 const { authority, good } = trust();
 let folder: string;
@@ -34,8 +34,7 @@ backend back${at}
   server worker 127.0.0.2:${to} ${options}
 `,
   );
-  const times = ["connect", "client", "server", "tunnel"].map((what) => `  timeout ${what} 30s\n`).join("");
-  return `defaults\n  mode http\n${times}${one.join("")}`;
+  return one.join("");
 }
 
 test(
@@ -50,17 +49,12 @@ test(
       startWorker(t, "ws", env),
     ]);
     const [httpPort, grpcPort, wsPort] = [await freePort(), await freePort(), await freePort()];
-    writeFileSync(
-      `${folder}/haproxy.cfg`,
-      configuration([
-        [httpPort, http, ""],
-        [grpcPort, grpc, "proto h2"],
-        [wsPort, ws, ""],
-      ]),
-    );
-    const front = new Program(haproxy ?? "", ["-f", `${folder}/haproxy.cfg`, "-db"]);
-    t.after(() => front.stop("SIGKILL"));
-    await untilOpen(httpPort, front);
+    const sections = configuration([
+      [httpPort, http, ""],
+      [grpcPort, grpc, "proto h2"],
+      [wsPort, ws, ""],
+    ]);
+    await startHaproxy(t, sections, [httpPort, grpcPort, wsPort]);
     const metadata = new MetadataServer();
     const edge = runScript(t, "edge/main.ts", [], {
       PORT: "0",
