@@ -81,9 +81,10 @@ function nameOf(text: string): Buffer {
   return seq(der(0x31, seq(oid("550403"), der(0x0c, Buffer.from(text)))));
 }
 
+/** Until 2049 the year has two digits (RFC 5280, section 4.1.2.5); some clients take no others. */
 function time(ms: number): Buffer {
   const text = new Date(ms).toISOString().replace(/[-:T]|\.\d+/g, "");
-  return der(0x18, Buffer.from(text));
+  return der(0x17, Buffer.from(text.slice(2)));
 }
 
 function alternative(name: string): Buffer {
@@ -108,8 +109,10 @@ function seq(...parts: readonly Buffer[]): Buffer {
 function der(tag: number, ...parts: readonly Buffer[]): Buffer {
   const value = Buffer.concat(parts);
   const { length } = value;
-  const head = length < 0x80 ? [tag, length] : [tag, 0x82, length >> 8, length & 0xff];
-  return Buffer.concat([Buffer.from(head), value]);
+  // In as few bytes as it takes (section 10.1): Chromium insists on it.
+  const size =
+    length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from([tag, ...size]), value]);
 }
 
 function pem(label: string, bytes: Buffer): string {
