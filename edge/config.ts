@@ -105,6 +105,7 @@ export const SETTINGS = {
   ejectMaxMs:      given("EJECT_MAX_MS", integer(10, HOUR_MS), "300000", "Milliseconds that it is left out at most."),
   retryPercent:    given("RETRY_PERCENT", integer(0, 100), "20", "Requests that may be sent again, of a hundred that one protocol had in the last 5 to 10 s; only what a worker has not processed, or may safely get twice, ever is."),
   retryPerSecond:  given("RETRY_PER_SECOND", integer(0, 1_000_000), "10", "Requests a second that may be sent again beside these."),
+  replySeconds:    given("LIMIT_REPLY_SECONDS", integer(0, 3600), "300", "Seconds in which an HTTP worker has to begin its reply, counted from when it has the request, or stops reading it; then 504. 0 is no limit. How long a reply lasts is the worker's to say."),
   handshakeMs:     given("LIMIT_HANDSHAKE_MS", integer(100, 60_000), "10000", "Milliseconds a worker has to answer a WebSocket handshake."),
   tunnelSeconds:   given("LIMIT_TUNNEL_SECONDS", integer(0, 86_400), "0", "Seconds a WebSocket may last before it is closed with 1001; 0 is for ever. A little below the request time limit of the platform (Cloud Run cuts after 300 to 3600), so that clients see a clean end."),
   lingerMs:        given("LIMIT_LINGER_MS", integer(0, 60_000), "2000", "Milliseconds an HTTP/1.1 client may go on sending a body whose reply is complete."),

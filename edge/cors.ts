@@ -1,3 +1,4 @@
+import type { Config } from "./config.ts";
 import type { HeaderList, RequestHead } from "./exchange.ts";
 import { find, listMembers } from "./headers.ts";
 import { TOKEN } from "./message/token.ts";
@@ -88,4 +89,14 @@ export function isGrpcWebPreflight({ method, headers }: RequestHead): boolean {
     find(headers, "access-control-request-method") === "POST" &&
     listMembers(headers, "access-control-request-headers").some((name) => name.toLowerCase() === "x-grpc-web")
   );
+}
+
+/** Undefined where pages of no other origin may call. */
+export function createCors({
+  corsOrigins = [],
+  corsCredentials,
+}: Pick<Config, "corsOrigins" | "corsCredentials">): Cors | undefined {
+  return corsOrigins.length === 0
+    ? undefined
+    : new Cors({ origins: corsOrigins, credentials: corsCredentials });
 }

@@ -3,7 +3,7 @@ import type { UpstreamsView } from "./admin.ts";
 import { startAdmin } from "./admin.ts";
 import { createCarry, fromOrigins } from "./carry.ts";
 import type { Config } from "./config.ts";
-import { Cors } from "./cors.ts";
+import { createCors } from "./cors.ts";
 import { EdgeError } from "./errors.ts";
 import { viewOf } from "./endpoint-view.ts";
 import { ExchangeLog } from "./exchange-log.ts";
@@ -17,7 +17,6 @@ import { Lifecycle } from "./lifecycle.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { isBeyond, mostOpenFiles } from "./open-files.ts";
-import type { Address } from "./parse.ts";
 import { forwardGrpc } from "./proxy/grpc.ts";
 import { forwardGrpcWeb } from "./proxy/grpc-web.ts";
 import { createForwardHttp } from "./proxy/http.ts";
@@ -29,7 +28,7 @@ import { createForwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";
 import type { SocketEnd } from "./socket-end.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
-import { untilIdentified, untilReachable } from "./upstream/health.ts";
+import { allReachable } from "./upstream/reachable.ts";
 import type { Swap, Upstreams } from "./upstream/swap.ts";
 import { createSwap } from "./upstream/swap.ts";
 import type { Upstream, WorkersOptions } from "./upstream/workers.ts";
@@ -150,7 +149,7 @@ export function createEdge(config: Config, log: Log): Edge {
         createCarry(workers.ws, createForwardWebSocket({ tunnels, handshakeMs }), trustedHops),
       ),
     },
-    cors: corsOf(config),
+    cors: createCors(config),
     lifecycle,
     log,
     exchangeLog,
@@ -246,42 +245,4 @@ function warnOfFewFiles({ connections }: Config, log: Log): void {
   const files = mostOpenFiles();
   if (connections === undefined || !isBeyond(files, connections)) return;
   log.warn({ connections, files }, "LIMIT_CONNECTIONS is more than the open files allow (ulimit -n)");
-}
-
-/** Undefined where pages of no other origin may call. */
-function corsOf({ corsOrigins = [], corsCredentials }: Config): Cors | undefined {
-  return corsOrigins.length === 0
-    ? undefined
-    : new Cors({ origins: corsOrigins, credentials: corsCredentials });
-}
-
-/** The port opens when every worker answers: Cloud Run takes an open port for a container that is ready. */
-async function allReachable(
-  endpoints: readonly Endpoint<Upstream>[],
-  config: Config,
-  signal: AbortSignal,
-): Promise<void> {
-  const timeUp = AbortSignal.timeout(config.startupSeconds * 1000);
-  const either = AbortSignal.any([timeUp, signal]);
-  await Promise.all(
-    endpoints.map(async ({ address, connection }) => {
-      let last: EdgeError | undefined;
-      const failed = (error: EdgeError): void => {
-        last = error;
-      };
-      try {
-        await untilReachable(address, config.connectMs, either, failed);
-        await untilIdentified(connection.origin, either, failed);
-      } catch (thrown) {
-        if (!timeUp.aborted) throw thrown;
-        throw new Error(whyNotStarted(address, config.startupSeconds, last), { cause: thrown });
-      }
-    }),
-  );
-}
-
-function whyNotStarted({ name }: Address, seconds: number, last: EdgeError | undefined): string {
-  return last === undefined || last.code === "upstream_refused"
-    ? `the worker at ${name} did not accept a connection within ${seconds} s`
-    : `the worker at ${name} could not be used within ${seconds} s: ${last.message} (${last.reason})`;
 }

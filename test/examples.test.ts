@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { Metadata } from "@grpc/grpc-js";
 import { address } from "../edge/parse.ts";
-import { untilReachable } from "../edge/upstream/health.ts";
+import { untilReachable } from "../edge/upstream/reachable.ts";
 import { Issuer } from "../scripts/token/issuer.ts";
 import { EMAIL, OPTIONS, settings } from "./support/auth.ts";
 import { family, freePort } from "./support/family.ts";

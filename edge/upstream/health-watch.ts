@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import type { CheckPolicy, EjectPolicy, Endpoint } from "./endpoint.ts";
 import type { Check, Verdict } from "./health-probe.ts";
 import { probe } from "./health-probe.ts";
-import { untilReachable } from "./health.ts";
+import { untilReachable } from "./reachable.ts";
 import type { Origin } from "./origin.ts";
 import type { Pool } from "./pool.ts";
 

@@ -4,7 +4,7 @@ import type { EdgeError } from "../errors.ts";
 import { toEdgeError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Address } from "../parse.ts";
-import { whyUnreachable } from "./health.ts";
+import { whyUnreachable } from "./reachable.ts";
 
 /** The upstreams of every protocol. */
 export type Upstreams = Readonly<Record<Protocol, readonly Address[]>>;

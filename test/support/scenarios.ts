@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { after, test } from "node:test";
+import { page } from "../../scripts/report/page.ts";
+import type { Bar, Report } from "../../scripts/report/report.ts";
 import { Load, pause } from "./load.ts";
 import type { Kind } from "./load-kinds.ts";
 import { family, freePort } from "./family.ts";
+import { ROOT } from "./processes.ts";
 
 /** What is promised of a scenario. */
 export interface Expected {
@@ -49,8 +53,8 @@ interface Row {
   readonly lost: number;
   /** What was lost, by kind and outcome. */
   readonly how: string;
-  readonly recovery: string;
-  readonly peak: string;
+  readonly recoveryMs: number;
+  readonly peakMiB: number;
   readonly expected: string;
   readonly verdict: "pass" | "FAIL";
 }
@@ -66,7 +70,7 @@ let hasTable = false;
 
 /** One scenario as one test: load, the thing, and what was lost, against what is expected. A table of all comes at the end. */
 export function scenario(each: Scenario): void {
-  if (!hasTable) after(() => void process.stdout.write(`\n${render()}\n\n`));
+  if (!hasTable) after(report);
   hasTable = true;
   test(each.name, { skip: each.skip ?? false }, (t) => run(t, each));
 }
@@ -98,8 +102,8 @@ async function run(t: TestContext, { name, expected, stage, act, kinds, giveUpMs
     requests: load.requests,
     lost: load.lost,
     how: describe(load),
-    recovery: Number.isFinite(recoveryMs) ? `${(recoveryMs / 1000).toFixed(1)} s` : "never",
-    peak: `${peakMiB.toFixed(0)} MiB`,
+    recoveryMs,
+    peakMiB,
     expected: promise(expected),
     verdict: problems.length === 0 ? "pass" : "FAIL",
   });
@@ -230,17 +234,79 @@ function show(name: string, load: Load, memory: Memory): () => void {
   };
 }
 
+const FOLDER = join(ROOT, "test-output");
+
+/** The table, and a page with charts next to it. */
+function report(): void {
+  process.stdout.write(`\n${render()}\n\n`);
+  mkdirSync(FOLDER, { recursive: true });
+  const file = join(FOLDER, "chaos.html");
+  writeFileSync(file, page(asReport()));
+  process.stdout.write(`The same with charts: ${file}\n`);
+}
+
+const HEAD = ["scenario", "requests", "lost", "recovery", "peak RSS", ""];
+
+function recoveryText(ms: number): string {
+  return Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : "never";
+}
+
+function cellsOf({ scenario: name, requests, lost, recoveryMs, peakMiB, verdict }: Row): string[] {
+  const recovery = recoveryText(recoveryMs);
+  return [name, String(requests), String(lost), recovery, `${peakMiB.toFixed(0)} MiB`, verdict];
+}
+
+function asReport(): Report {
+  const bars = (value: (row: Row) => number, text: (row: Row) => string): Bar[] =>
+    rows
+      .filter((row) => Number.isFinite(value(row)))
+      .map((row) => ({ name: row.scenario, value: value(row), text: text(row), isOurs: true }));
+  return {
+    title: "Chaos",
+    intro:
+      "What was lost when things went wrong under load, how soon all was well again, and what the edge took of memory.",
+    sections: [
+      {
+        name: "All scenarios",
+        note: "Each with every kind of request under way. A scenario passes when nothing but what is expected was lost, in time and within memory.",
+        columns: [...HEAD.slice(0, -1), "verdict"],
+        rows: rows.map(cellsOf),
+        charts: [
+          {
+            title: "Seconds until nothing failed any more",
+            bars: bars(
+              ({ recoveryMs }) => recoveryMs / 1000,
+              ({ recoveryMs }) => recoveryText(recoveryMs),
+            ),
+          },
+          {
+            title: "Requests that were lost, of a hundred",
+            bars: bars(
+              ({ lost, requests }) => (100 * lost) / Math.max(1, requests),
+              ({ lost, requests }) => `${lost} of ${requests}`,
+            ),
+          },
+          {
+            title: "Peak memory of the edge, MiB",
+            bars: bars(
+              ({ peakMiB }) => peakMiB,
+              ({ peakMiB }) => peakMiB.toFixed(0),
+            ),
+          },
+        ],
+        remarks: rows.map(
+          ({ scenario: name, how, expected }) =>
+            `**${name}**: expected ${expected}. Lost: ${how === "" ? "nothing" : how}.`,
+        ),
+      },
+    ],
+  };
+}
+
 /** A line for each, and what is too long for it below. */
 function render(): string {
-  const head = ["scenario", "requests", "lost", "recovery", "peak RSS", ""];
-  const lines = rows.map(({ scenario: name, requests, lost, recovery, peak, verdict }) => [
-    name,
-    String(requests),
-    String(lost),
-    recovery,
-    peak,
-    verdict,
-  ]);
+  const head = HEAD;
+  const lines = rows.map(cellsOf);
   const widths = head.map((_, column) =>
     Math.max(...[head, ...lines].map((line) => line[column]?.length ?? 0)),
   );

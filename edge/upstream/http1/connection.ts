@@ -48,6 +48,11 @@ export class Connection {
   /** True once a reply has come on it. */
   isReused = false;
 
+  /** What was written when it was last looked, of which request, and for how many milliseconds nothing has happened since. */
+  #written = 0;
+  #watched: Turn | undefined;
+  #quietMs = 0;
+
   readonly #socket: Socket;
   readonly #parser: ReplyParser;
   readonly #owner: Owner;
@@ -94,6 +99,31 @@ export class Connection {
     if (this.#turn !== turn) return;
     if (this.#parser.isDone) this.#finish(turn, taken === bytes.length);
     else if (this.#parser.isUpgraded) this.#handOver(turn, bytes.subarray(taken));
+  }
+
+  /**
+   * `ms` milliseconds have passed. A worker that has had what there is of a request, or does not read it, and does not begin a reply
+   * either, loses it after `limitMs`.
+   */
+  tick(ms: number, limitMs: number): void {
+    const turn = this.#turn;
+    if (turn === undefined || !this.#isConnected || !this.#parser.awaitsHead) {
+      this.#watched = undefined;
+      return;
+    }
+    const { bytesWritten } = this.#socket;
+    if (turn !== this.#watched || bytesWritten !== this.#written) {
+      this.#watched = turn;
+      this.#written = bytesWritten;
+      this.#quietMs = 0;
+      return;
+    }
+    this.#quietMs += ms;
+    if (this.#quietMs >= limitMs)
+      this.#lose(
+        new EdgeError("deadline", `the worker has not begun a reply within ${limitMs / 1000} s`),
+        false,
+      );
   }
 
   destroy(): void {

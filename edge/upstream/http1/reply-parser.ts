@@ -88,6 +88,11 @@ export class ReplyParser {
     return this.#body.trailers;
   }
 
+  /** True until the head of the reply is whole; interim ones (1xx) do not count. */
+  get awaitsHead(): boolean {
+    return this.#state === "head";
+  }
+
   get isUpgraded(): boolean {
     return this.#state === "upgraded";
   }

@@ -21,12 +21,16 @@ export interface Http1UpstreamOptions {
   readonly connectMs: number;
   /** Bytes that a reply head may have. */
   readonly headBytes: number;
+  /** Seconds in which a worker has to begin its reply; none, or 0: as long as it likes. */
+  readonly replySeconds?: number;
   /** What says whether a request may be sent again; without it each one may, once. */
   readonly retries?: RetryBudget;
 }
 
 /** Bytes one read from a worker can bring. */
 const READ_BYTES = 65_536;
+/** Milliseconds between two looks at who waits for a reply. */
+const TICK_MS = 500;
 /** Reply heads that are remembered. */
 const KNOWN_HEADS = 4;
 
@@ -43,6 +47,8 @@ export class Http1Upstream implements Owner, Connections {
   readonly #known = new KnownHeads<FinalHead>(KNOWN_HEADS);
   /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** Runs while there are connections. */
+  #clock: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   /** `origin` is that of a worker which is reached by its name. */
@@ -70,6 +76,7 @@ export class Http1Upstream implements Owner, Connections {
     this.#isClosed = true;
     this.origin?.credentials.close();
     this.#idle.close();
+    clearInterval(this.#clock);
     for (const connection of this.#all) connection.socket.destroy();
   }
 
@@ -92,7 +99,16 @@ export class Http1Upstream implements Owner, Connections {
     const parser = new ReplyParser(headBytes, this.#fields, this.#known, this.address.kind !== "tls");
     const connection = new Connection(socket, this, parser);
     this.#all.add(connection);
+    this.#clock ??= this.#startClock();
     return connection;
+  }
+
+  #startClock(): NodeJS.Timeout | undefined {
+    const limitMs = (this.#options.replySeconds ?? 0) * 1000;
+    if (limitMs === 0) return undefined;
+    return setInterval(() => {
+      for (const connection of this.#all) connection.tick(TICK_MS, limitMs);
+    }, TICK_MS).unref();
   }
 
   #intoBuffer(receive: (bytes: Buffer) => void): OnReadOpts {
@@ -114,5 +130,8 @@ export class Http1Upstream implements Owner, Connections {
   closed(connection: Connection): void {
     this.#all.delete(connection);
     this.#idle.remove(connection);
+    if (this.#all.size > 0) return;
+    clearInterval(this.#clock);
+    this.#clock = undefined;
   }
 }

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
 import { address } from "../../../edge/parse.ts";
-import { whyUnreachable } from "../../../edge/upstream/health.ts";
+import { whyUnreachable } from "../../../edge/upstream/reachable.ts";
 import { Authority } from "../../support/certificates.ts";
 import { h2, http2Client } from "../../support/clients.ts";
 import { testEdge } from "../../support/edge.ts";
