@@ -11,7 +11,8 @@ import { OUTCOMES, grpcStatusName } from "./outcomes.ts";
 import type { Trace } from "./trace.ts";
 import { readTrace } from "./trace.ts";
 
-/** Characters of a path and of a user agent that are logged: a line shall leave in one piece. */
+/** Characters of a method, a path and a user agent that are logged: a line shall leave in one piece, and fit its buffer. */
+const MAX_METHOD = 32;
 const MAX_PATH = 1024;
 const MAX_AGENT = 256;
 
@@ -156,12 +157,13 @@ function headText(
   caller: Caller | undefined,
   { project, trustedHops }: ExchangeLogOptions,
 ): string {
+  const method = head.method.slice(0, MAX_METHOD);
   const path = pathOf(head.path);
   const agent = find(head.headers, "user-agent")?.slice(0, MAX_AGENT);
   const address = clientAddress(head, peer, trustedHops);
   const from = agent === undefined ? "" : `,"userAgent":${quote(agent)}`;
   const who = caller === undefined ? "" : `,"caller":${quote(caller.email)}`;
-  return `,"message":${quote(`${head.method} ${path}`)}${who}${traceText(readTrace(head.headers), project)},"httpRequest":{"requestMethod":${quote(head.method)},"requestUrl":${quote(path)},"protocol":"HTTP/${head.version}","remoteIp":${quote(address)}${from}`;
+  return `,"message":${quote(`${method} ${path}`)}${who}${traceText(readTrace(head.headers), project)},"httpRequest":{"requestMethod":${quote(method)},"requestUrl":${quote(path)},"protocol":"HTTP/${head.version}","remoteIp":${quote(address)}${from}`;
 }
 
 /** A path may be logged; a query may hold secrets and is not. */

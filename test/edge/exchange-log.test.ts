@@ -17,6 +17,7 @@ const ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACED = ["traceparent", `00-${ID}-00f067aa0ba902b7-01`];
 
 interface Given {
+  readonly method?: string;
   readonly path?: string;
   readonly headers?: string[];
   readonly route?: Route;
@@ -37,8 +38,9 @@ function textOf(given: Given, options: Partial<ExchangeLogOptions> = {}): string
   const output = { write: (line: Buffer) => void (text += line.toString()), flush: () => {}, dropped: 0 };
   const { fields, format = "json" } = given;
   const log = createLog({ level: "info", format, ...(fields === undefined ? {} : { fields }) }, output);
-  const { path = "/a", headers = [], status = 200, grpcStatus, bytesIn = 0, bytesOut = 0 } = given;
-  const head = { version: "2", method: "POST", path, headers, protocol: undefined, memo: new HeadMemo() };
+  const { method = "POST", path = "/a", headers = [] } = given;
+  const { status = 200, grpcStatus, bytesIn = 0, bytesOut = 0 } = given;
+  const head = { version: "2", method, path, headers, protocol: undefined, memo: new HeadMemo() };
   const peer = { address: "10.0.0.9" };
   const exchange = { head, peer, status, grpcStatus, bytesIn, bytesOut } as unknown as Exchange;
   const { route = "http", error, worker = "http://a:1", ms = 1 } = given;
@@ -121,6 +123,12 @@ for (const path of ['/\u0000\u001f"\\\u007f', "/é\u00ff\u2028", `/${"x".repeat(
     assert.ok(text.length < 32_768);
   });
 }
+
+test("a method of any length is logged, as far as its beginning", () => {
+  const { message, httpRequest } = lineOf({ method: "A".repeat(60_000), path: "/\u0001".repeat(9000) });
+  assert.equal(httpRequest["requestMethod"], "A".repeat(32));
+  assert.equal(message, `${"A".repeat(32)} ${httpRequest["requestUrl"]}`);
+});
 
 for (const [ms, want] of [
   [0, "0.000000s"],

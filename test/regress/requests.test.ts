@@ -5,6 +5,7 @@ import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { trusting } from "../support/auth.ts";
 import { RawClient, h2, http2Client, settle, talk } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import { FrameClient, fields, frame } from "../support/frames.ts";
@@ -296,4 +297,15 @@ test("large replies to a client with large windows come to their end, whenever t
       Array.from({ length: 4 }, () => 1_000_000),
     );
   }
+});
+
+test("a method as long as a head may be ends its own request and no more", async (t) => {
+  const { port, lines } = (await trusting(t)).edge;
+  const text = await talk(
+    t,
+    port,
+    `${"A".repeat(60_000)} / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a.b.c\r\nConnection: close\r\n\r\n`,
+  );
+  assert.match(text, /^HTTP\/1\.1 401 /);
+  assert.equal(lines.filter(({ outcome }) => outcome === "unauthenticated").length, 1);
 });
