@@ -182,11 +182,13 @@ function traceText(trace: Trace | undefined, project: string | undefined): strin
 
 /** Begins within `httpRequest`, ends the line. What a worker answers most of the time is kept with its tally. */
 function end(ended: Ended): Buffer {
-  const { exchange, outcome, tally, error } = ended;
+  const { exchange, outcome, tally, route, error } = ended;
   const status = exchange.status ?? error?.row.http ?? 0;
   if (error !== undefined) return Buffer.from(endText(ended, status));
-  if (tally.logText === undefined || tally.logOutcome !== outcome || tally.logStatus !== status) {
+  const isKnown = tally.logOutcome === outcome && tally.logStatus === status && tally.logRoute === route;
+  if (tally.logText === undefined || !isKnown) {
     tally.logOutcome = outcome;
+    tally.logRoute = route;
     tally.logStatus = status;
     tally.logText = Buffer.from(endText(ended, status));
   }
@@ -208,7 +210,7 @@ function endText({ exchange, outcome, tally, route, error }: Ended, status: numb
 }
 
 function grpcStatusOf(exchange: Exchange, route: Route, error: EdgeError | undefined): string | undefined {
-  if (route !== "grpc") return undefined;
+  if (route !== "grpc" && route !== "grpc-web") return undefined;
   const status = error?.row.grpc ?? exchange.grpcStatus;
   return status === undefined ? undefined : grpcStatusName(status);
 }

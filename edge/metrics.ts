@@ -29,6 +29,7 @@ export class Tally {
   /** What a log line says of the worker's usual answer, and which that is; for ExchangeLog alone. */
   logOutcome = -1;
   logStatus = -1;
+  logRoute: Route | undefined;
   logText: Buffer | undefined;
   /** Endpoints that count here; for Tallies alone. */
   users = 0;

@@ -24,7 +24,7 @@ interface Given {
   readonly status?: number;
   readonly grpcStatus?: number;
   readonly error?: EdgeError;
-  readonly worker?: string;
+  readonly worker?: string | Tally;
   readonly ms?: number;
   readonly bytesIn?: number;
   readonly bytesOut?: number;
@@ -50,7 +50,7 @@ function textOf(given: Given, options: Partial<ExchangeLogOptions> = {}): string
     caller: { email: "a@example.com", subject: "1" },
     outcome: outcomeOf(exchange, error),
     error,
-    tally: new Tally(worker),
+    tally: typeof worker === "string" ? new Tally(worker) : worker,
     now: performance.now(),
     ms,
   });
@@ -100,6 +100,18 @@ test("a line has Cloud Logging's names", () => {
     grpcStatus: "NOT_FOUND",
     worker: "http://a:1",
   });
+});
+
+test("calls over gRPC and gRPC-Web to one worker: each has its own route, and both a gRPC status", () => {
+  const worker = new Tally("h2c://a:1");
+  const routes: Route[] = ["grpc", "grpc-web", "grpc-web", "grpc"];
+  const lines = routes.map((route) => lineOf({ route, grpcStatus: 0, worker }));
+  assert.deepEqual(
+    lines.map(({ route, grpcStatus }) => [route, grpcStatus]),
+    routes.map((route) => [route, "OK"]),
+  );
+  const refused = lineOf({ route: "grpc-web", error: new EdgeError("overloaded") });
+  assert.equal(refused["grpcStatus"], "RESOURCE_EXHAUSTED");
 });
 
 test("without a project a trace is told by its id alone", () => {
