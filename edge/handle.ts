@@ -80,7 +80,8 @@ class Journey implements Passenger {
     if (exchange.status !== undefined) return this.fail(new EdgeError("draining"));
     if (this.#kind === "preflight") return this.#answer();
     const { tellsArrival } = this.#deps;
-    if (tellsArrival !== undefined && exchange.head.path === ARRIVAL_PATH && this.#kind !== "grpc") {
+    const isCall = this.#kind === "grpc" || this.#kind === "grpc-web";
+    if (tellsArrival !== undefined && exchange.head.path === ARRIVAL_PATH && !isCall) {
       tellArrival(exchange, tellsArrival);
       return this.settled(undefined, undefined);
     }

@@ -9,6 +9,7 @@ import type { Arrival } from "../../edge/arrival.ts";
 import { OPTIONS, ask, newIssuer, settings } from "../support/auth.ts";
 import { h2, http2Client, talk } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
+import { webCall } from "../support/grpc-web.ts";
 import { GRPC, message } from "../support/grpc.ts";
 import { http2Worker, httpWorker, readAll } from "../support/workers.ts";
 import { extendedConnect } from "../support/websockets.ts";
@@ -84,7 +85,7 @@ test("where the door is shut only a verified caller is told", async (t) => {
   assert.equal((await ask(url, issuer.mint(OPTIONS), ARRIVAL_PATH)).body["protocol"], "HTTP/1.1");
 });
 
-test("a gRPC call of that path is the worker's", async (t) => {
+test("a call of that path, over gRPC or gRPC-Web, is the worker's", async (t) => {
   const { port } = await testEdge(t, {
     DOCTOR: "on",
     GRPC_UPSTREAMS: await http2Worker(t, (stream) =>
@@ -93,4 +94,6 @@ test("a gRPC call of that path is the worker's", async (t) => {
   });
   const { headers } = await h2(http2Client(t, port), { ...GRPC, ":path": ARRIVAL_PATH }, message());
   assert.equal(headers["grpc-status"], "5");
+  const reply = await webCall(t, port, "1.1", message(), { path: ARRIVAL_PATH });
+  assert.deepEqual([reply.headers["grpc-status"], reply.over], ["5", "complete"]);
 });
