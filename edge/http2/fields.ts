@@ -58,7 +58,10 @@ export function checkReply(fields: HeaderList): string | undefined {
   const pseudo = new Map<string, string>();
   const wrong = checkFields(fields, REPLY_PSEUDO, pseudo);
   if (wrong !== undefined) return wrong;
-  return /^[1-9][0-9]{2}$/.test(pseudo.get(":status") ?? "") ? undefined : "no :status";
+  const status = pseudo.get(":status") ?? "";
+  // RFC 9113, section 8.6. Passed on over HTTP/1.1 it would end HTTP there.
+  if (status === "101") return "the status 101";
+  return /^[1-9][0-9]{2}$/.test(status) ? undefined : "no :status";
 }
 
 /** What is wrong with trailers (RFC 9113, section 8.1); undefined when nothing is. */

@@ -5,11 +5,12 @@ import { before, test } from "node:test";
 import { FAILURES } from "../../../edge/errors.ts";
 import { RawClient } from "../../support/clients.ts";
 import { testEdge } from "../../support/edge.ts";
+import { END_HEADERS, END_STREAM, fields, frame } from "../../support/frames.ts";
 import { message, withWorker } from "../../support/grpc.ts";
 import { BINARY, TEXT, WebCall, trailers, webCall } from "../../support/grpc-web.ts";
 import { startWorker } from "../../support/stack.ts";
 import { suiteScope } from "../../support/suite.ts";
-import { http2Worker, readAll } from "../../support/workers.ts";
+import { http2Worker, rawWorker, readAll } from "../../support/workers.ts";
 
 /** The edge in front of the real gRPC worker. */
 let port: number;
@@ -421,4 +422,21 @@ test("the wire over HTTP/1.1: a chunk for each message, and the trailers in the 
   assert.ok(text.endsWith(`\r\n15\r\n${trailers("grpc-status: 0")}\r\n0\r\n\r\n`), JSON.stringify(text));
   client.socket.end();
   await once(client.socket, "close");
+});
+
+test("a worker's 101, which HTTP/2 does not have, does not reach a client over HTTP/1.1", async (t) => {
+  const worker = await rawWorker(t, (socket, text) => {
+    if (!text.includes("/Echo/Ping")) return;
+    const end = fields([":status", "200"], ["content-type", "application/grpc"], ["grpc-status", "0"]);
+    socket.write(frame("SETTINGS", 0, 0));
+    socket.write(frame("HEADERS", END_HEADERS, 1, fields([":status", "101"])));
+    socket.write(frame("HEADERS", END_HEADERS | END_STREAM, 1, end));
+  });
+  const edge = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const client = new RawClient(t, edge.port);
+  client.send(
+    "POST /Echo/Ping HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0",
+  );
+  const text = await client.until(/\r\n\r\n/);
+  assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*grpc-status: 14\r\n/);
 });
