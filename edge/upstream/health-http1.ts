@@ -91,7 +91,9 @@ function askWebSocket(
 function sayGoodbye(socket: Socket): void {
   socket.on("error", () => {});
   socket.once("end", () => socket.end());
-  socket.setTimeout(GOODBYE_MS, () => socket.destroy());
+  // Not the socket's own timeout: a worker that goes on talking would put that off for ever.
+  const timer = setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
   socket.unref();
   socket.write(maskedClose());
 }

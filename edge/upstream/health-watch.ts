@@ -108,6 +108,8 @@ export class HealthWatch<C extends { readonly origin: Origin | undefined }> {
   }
 
   #heed(endpoint: Endpoint<C>, verdict: Verdict): void {
+    // No file left for its connection, or no token for it: that the edge could not ask says nothing about the worker.
+    if (verdict?.row.side === "edge") return;
     if (verdict !== undefined && isOutOfReach(verdict)) this.refused(endpoint, verdict);
     const turned = endpoint.checked(verdict?.message, this.#options);
     if (!turned) return;

@@ -9,9 +9,14 @@ import type { TestContext } from "node:test";
 import { WebSocketServer } from "ws";
 import type { EndpointView } from "../../edge/admin.ts";
 import { readConfig } from "../../edge/config.ts";
+import { EdgeError } from "../../edge/errors.ts";
+import { webSocketAccept } from "../../edge/http1/upgrade.ts";
+import { createLog } from "../../edge/log.ts";
 import { address } from "../../edge/parse.ts";
 import type { Verdict } from "../../edge/upstream/health-probe.ts";
 import { probe } from "../../edge/upstream/health-probe.ts";
+import { HealthWatch } from "../../edge/upstream/health-watch.ts";
+import { Pool } from "../../edge/upstream/pool.ts";
 import { askGrpc } from "../../edge/upstream/health-grpc.ts";
 import { askHttp1 } from "../../edge/upstream/health-http1.ts";
 import { Http1Upstream } from "../../edge/upstream/http1/upstream.ts";
@@ -185,6 +190,23 @@ test("websocket: the worker sees a WebSocket that is closed with 1000", async (t
   assert.equal(await closed, 1000);
 });
 
+test("websocket: a worker that goes on talking after the goodbye is not listened to for long", async (t) => {
+  const gone = Promise.withResolvers<void>();
+  let talking: NodeJS.Timeout | undefined;
+  t.after(() => clearInterval(talking));
+  const worker = await rawWorker(t, (socket, text) => {
+    if (talking !== undefined) return;
+    const accept = webSocketAccept(/sec-websocket-key: (\S+)/i.exec(text)?.[1] ?? "");
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+    );
+    talking = setInterval(() => socket.write(Buffer.from([0x82, 1, 0])), 50);
+    socket.once("close", gone.resolve);
+  });
+  assert.equal(await check("ws", "websocket:/", worker), undefined);
+  await gone.promise;
+});
+
 test("websocket: a 101 that does not answer the handshake is not well", async (t) => {
   const worker = await rawWorker(t, (socket) => {
     socket.write(
@@ -323,6 +345,34 @@ test("a check during which the edge itself stood still says nothing", async (t) 
   while (checks.length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
   const shown = (await (await fetch(`http://127.0.0.1:${admin}/upstreams/http`)).json()) as EndpointView[];
   assert.deepEqual([shown[0]?.healthy, shown[0]?.checks.failed], [true, 0]);
+});
+
+test("a check that the edge has no file left for says nothing", async (t) => {
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const output = { write: () => {}, flush: () => {}, dropped: 0 };
+  const pool = new Pool(
+    1,
+    () => ({ origin: undefined }),
+    () => {},
+  );
+  pool.swap([address("http")("http://127.0.0.1:1")]);
+  const asked = Promise.withResolvers<void>();
+  let checks = 0;
+  const asks = () => (tell: (verdict: Verdict) => void) => {
+    tell(new EdgeError("out_of_files"));
+    if (++checks === 4) asked.resolve();
+    return () => {};
+  };
+  const config = { ...readConfig({ HEALTH_FAILURES: "1" }), healthIntervalMs: 5 };
+  const log = createLog({ level: "silent", format: "json" }, output);
+  const watch = new HealthWatch(pool, asks, { ...config, log, isOpen: () => true, stopping: stop.signal });
+  watch.begin();
+  // A check may keep no process alive, so something else has to.
+  const awake = setInterval(() => {}, 1000);
+  await asked.promise.finally(() => clearInterval(awake));
+  const [endpoint] = pool.endpoints;
+  assert.deepEqual([endpoint?.isUsable, endpoint?.counts.failed], [true, 0]);
 });
 
 test("with the checks off nobody is asked", async (t) => {
