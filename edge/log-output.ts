@@ -59,10 +59,12 @@ export class GatheredOutput implements LogOutput {
 
   write(line: Buffer): void {
     if (this.#length + line.length > this.#piece.length) this.#close();
-    if (line.length > this.#piece.length) return this.#send(line, 1);
-    this.#piece.set(line, this.#length);
-    this.#length += line.length;
-    this.#lines++;
+    if (line.length > this.#piece.length) this.#send(line, 1);
+    else {
+      this.#piece.set(line, this.#length);
+      this.#length += line.length;
+      this.#lines++;
+    }
     if (this.#timer === undefined) this.#timer = setTimeout(this.#onTime, GATHER_MS).unref();
   }
 

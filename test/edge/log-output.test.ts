@@ -55,6 +55,16 @@ test("a line that is longer than a piece leaves in its turn", () => {
   assert.equal(pipe.text, `${line("a")}${line("long", 60)}${line("b")}`);
 });
 
+test("a long line that a full pipe does not take leaves when it does, without another line behind it", async () => {
+  const pipe = new Pipe();
+  pipe.room = 0;
+  const output = new GatheredOutput(pipe.write, 25);
+  output.write(line("long", 60));
+  pipe.room = Infinity;
+  while (pipe.text === "") await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(pipe.text, `${line("long", 60)}`);
+});
+
 test("a line's bytes may be used again once it was taken", () => {
   const pipe = new Pipe();
   pipe.room = 0;
