@@ -59,8 +59,9 @@ export function outcomeOf(exchange: Exchange, error: EdgeError | undefined): num
 
 /** What a worker's grpc-status stands for: clients take what is none for UNKNOWN. */
 export function readGrpcStatus(value: string): number {
-  const status = Number(value);
-  return Number.isInteger(status) && status >= 0 && status < GRPC_STATUSES.length ? status : UNKNOWN;
+  // To Number, nothing is 0, and so would be OK.
+  const status = /^[0-9]+$/.test(value) ? Number(value) : UNKNOWN;
+  return status < GRPC_STATUSES.length ? status : UNKNOWN;
 }
 
 /** The name of a gRPC status. */

@@ -88,9 +88,11 @@ for (const [value, want] of [
   ["17", 2],
   ["-1", 2],
   ["1.5", 2],
+  ["", 2],
+  ["0x0", 2],
   ["x", 2],
 ] as const) {
-  test(`grpc-status ${value} counts as ${OUTCOMES[place("OK") + want]?.name}`, () =>
+  test(`grpc-status ${JSON.stringify(value)} counts as ${OUTCOMES[place("OK") + want]?.name}`, () =>
     assert.equal(readGrpcStatus(value), want));
 }
 
