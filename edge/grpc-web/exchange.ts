@@ -81,6 +81,8 @@ export class GrpcWebExchange implements Exchange {
 
   receive(receiver: BodyReceiver): void {
     this.#receiver = receiver;
+    // gRPC workers send no 100, and a client may wait for one.
+    if (this.#web.awaitsContinue) this.#client.inform(100, NONE);
     if (this.#web.sendsText) this.#text = new RequestText(this.#client, receiver);
     this.#client.receive(this.#text ?? receiver);
   }

@@ -9,11 +9,16 @@ export interface GrpcWebHead {
   readonly head: RequestHead;
   /** True when the request's body is base64. */
   readonly sendsText: boolean;
+  /** True when the client said that it would wait for a 100 (RFC 9110, section 10.1.1). */
+  readonly awaitsContinue: boolean;
   /** True when the reply's body shall be. */
   readonly wantsText: boolean;
   /** The content-type of the reply. */
   readonly replyType: string;
 }
+
+/** Fields that say how a call is carried. */
+const OF_THE_CARRIAGE = ["content-type", "accept", "accept-encoding", "expect", "x-grpc-web"];
 
 const READ = new Recall<RequestHead, GrpcWebHead>(read);
 
@@ -38,6 +43,7 @@ function read(head: RequestHead): GrpcWebHead {
       ...(head.memo !== undefined && { memo: new HeadMemo() }),
     },
     sendsText: isText,
+    awaitsContinue: find(head.headers, "expect")?.toLowerCase() === "100-continue",
     wantsText,
     replyType: `application/grpc-web${wantsText ? "-text" : ""}${format}`,
   };
@@ -45,7 +51,7 @@ function read(head: RequestHead): GrpcWebHead {
 
 /** What was said of how the call is carried is no business of the worker's; the rest is metadata. */
 function asGrpc(headers: HeaderList, format: string): HeaderList {
-  const fields = withoutFields(headers, "content-type", "accept", "accept-encoding", "x-grpc-web");
+  const fields = withoutFields(headers, ...OF_THE_CARRIAGE);
   return ["content-type", `application/grpc${format}`, ...fields];
 }
 

@@ -440,3 +440,19 @@ test("a worker's 101, which HTTP/2 does not have, does not reach a client over H
   const text = await client.until(/\r\n\r\n/);
   assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*grpc-status: 14\r\n/);
 });
+
+test("a client that waits for a 100 gets it once its call is on its way; the worker hears nothing of that", async (t) => {
+  const asked = Promise.withResolvers<IncomingHttpHeaders>();
+  const edge = await withWorker(t, (stream, headers) => {
+    asked.resolve(headers);
+    stream.respond({ "content-type": "application/grpc", "grpc-status": "0" }, { endStream: true });
+  });
+  const client = new RawClient(t, edge.port);
+  client.send(
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+  );
+  await client.until(/^HTTP\/1\.1 100 Continue\r\n\r\n/);
+  client.send("\0\0\0\0\0");
+  await client.until(/HTTP\/1\.1 200 OK[^]*grpc-status: 0\r\n/);
+  assert.equal((await asked.promise)["expect"], undefined);
+});
