@@ -90,6 +90,7 @@ const UNREACHABLE = new Set([
   "EHOSTUNREACH",
   "ENETUNREACH",
   "EADDRNOTAVAIL",
+  "ETIMEDOUT",
   "ENOTFOUND",
   "EAI_AGAIN",
 ]);
@@ -112,7 +113,7 @@ export function fromSecuring(thrown: unknown): EdgeError {
   if (thrown instanceof EdgeError) return thrown;
   const code = nodeCode(thrown);
   if (OUT_OF_FILES.has(code)) return new EdgeError("out_of_files", undefined, thrown);
-  const isNetwork = code === "" || code === "ECONNRESET" || code === "ETIMEDOUT" || UNREACHABLE.has(code);
+  const isNetwork = code === "" || code === "ECONNRESET" || UNREACHABLE.has(code);
   return new EdgeError(isNetwork ? "upstream_refused" : "upstream_tls", undefined, thrown);
 }
 

@@ -54,6 +54,7 @@ const node: [thrown: unknown, connecting: FailureCode, established?: FailureCode
   [{ code: "ENOENT" }, "upstream_refused", "upstream_reset"],
   [{ code: "EHOSTUNREACH" }, "upstream_refused", "upstream_reset"],
   [{ code: "ENETUNREACH" }, "upstream_refused", "upstream_reset"],
+  [{ code: "ETIMEDOUT" }, "upstream_refused", "upstream_reset"],
   [{ code: "EMFILE" }, "out_of_files", "upstream_reset"],
   [{ code: "ENFILE" }, "out_of_files", "upstream_reset"],
   [{ code: "ECONNRESET" }, "upstream_reset"],
