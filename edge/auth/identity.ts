@@ -16,6 +16,8 @@ const LEAVE = { ms: 10_000, part: 0.05 } as const;
 /** Milliseconds between two fetches, at least; while they fail this is doubled each time, up to the second. */
 const PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 60_000;
+/** A token that lives for months is renewed every day: a Node timer of more than 24 days would end at once. */
+const DAY_MS = 86_400_000;
 
 const NONE: HeaderList = [];
 
@@ -109,7 +111,7 @@ export class Identity {
     if (life <= 0) throw new Error("the token has expired already");
     this.#fields = [FIELD, `Bearer ${token}`];
     this.#end = expires - Math.min(LEAVE.ms, life * LEAVE.part);
-    return Math.max(PAUSE_MS, life - Math.min(RENEW.ms, life * RENEW.part));
+    return Math.min(DAY_MS, Math.max(PAUSE_MS, life - Math.min(RENEW.ms, life * RENEW.part)));
   }
 
   #unavailable(): EdgeError {

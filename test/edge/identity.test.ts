@@ -222,3 +222,13 @@ for (const [message, want] of [
   ["z".repeat(1000), "z".repeat(300)],
 ] as const)
   test(`a reason for the log: ${message.slice(0, 40)}`, () => assert.equal(withoutTokens(message), want));
+
+test("a token that lives longer than a timer can wait is not fetched again and again", async (t) => {
+  const subject = new Subject(t);
+  const day = 24 * HOUR;
+  await subject.give("long", 60 * day);
+  await subject.pass(HOUR);
+  assert.deepEqual([subject.fetches.length, subject.token], [1, "Bearer long"]);
+  await subject.pass(day);
+  assert.equal(subject.fetches.length, 2);
+});
