@@ -4,6 +4,7 @@ import { toWorker } from "./headers.ts";
 import type { Tally } from "./metrics.ts";
 import { mayOpen } from "./origin.ts";
 import type { Forward } from "./proxy/forward.ts";
+import { route } from "./route.ts";
 import type { RepeatableBody } from "./proxy/repeatable-body.ts";
 import type { Endpoint } from "./upstream/endpoint.ts";
 import { isOutOfReach } from "./upstream/health-watch.ts";
@@ -128,6 +129,9 @@ class Carriage<C extends Upstream> implements Forward<C> {
   #isWorkersFault({ code, row }: EdgeError): boolean {
     const { status, head } = this.exchange;
     if (row.side !== "upstream" || (head.protocol === "websocket" && status !== undefined)) return false;
+    // A worker may refuse a body by breaking off while it comes, and its reply is lost with that: as easily the client's fault.
+    if (code === "upstream_reset" && status === undefined && head.hasBody && route(head) === "http")
+      return false;
     return code !== "deadline" || (status === undefined && performance.now() - this.started >= FAIR_MS);
   }
 

@@ -42,6 +42,7 @@ export const FAILURES = {
   head_too_large:      row("client",   431,   8, "CANCEL",          1009, "the request head is too large"),
   not_supported:       row("client",   501,  12, "CANCEL",          1003, "not supported"),
   version_not_supported: row("client", 505,  12, "CANCEL",          1003, "HTTP/1.0 and HTTP/1.1 are served here, and HTTP/2 by prior knowledge"),
+  too_much:            row("client",   429,   8, "CANCEL",          1013, "the request is more than the worker takes"),
   client_gone:         row("client",   499,   1, "CANCEL",          1001, "the client went away"),
   keys_unavailable:    row("edge",     503,  14, "CANCEL",          1013, "tokens cannot be verified at the moment"),
   identity_unavailable: row("edge",    503,  14, "CANCEL",          1013, "the edge cannot say who it is to the worker at the moment", true),

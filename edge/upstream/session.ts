@@ -220,5 +220,7 @@ function givenUp(): EdgeError {
 function brokenOff(code: number): EdgeError {
   // RFC 9113, section 8.7: nothing of the request was processed.
   if (code === CODE.REFUSED_STREAM) return new EdgeError("upstream_unprocessed");
+  // What a worker finds to be too much is its client's doing: nobody shall have a worker left out by asking for it.
+  if (code === CODE.ENHANCE_YOUR_CALM) return new EdgeError("too_much");
   return resetBy(code, new EdgeError("upstream_reset"));
 }

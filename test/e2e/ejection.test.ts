@@ -273,3 +273,22 @@ test("/upstreams tells until when a worker is left out", async (t) => {
   assert.ok(left > 50_000 && left <= 60_000, `${left} ms are left`);
   assert.deepEqual([stays.healthy, stays.ejections, "ejectedUntil" in stays], [true, 0, false]);
 });
+
+test("no client has a worker left out: by calls that it finds too much", async (t) => {
+  const bad = await http2Worker(t, (stream) => stream.close(11));
+  const good = await http2Worker(t, (stream) => stream.close(11));
+  const { port, lines } = await testEdge(t, { GRPC_UPSTREAMS: `${bad},${good}`, ...EJECT });
+  const session = http2Client(t, port);
+  for (let i = 0; i < 4; i++) {
+    const { headers } = await h2(session, GRPC);
+    assert.equal(headers["grpc-status"], "8");
+  }
+  assert.deepEqual(ejections(lines), []);
+});
+
+test("no client has a worker left out: by bodies that it breaks off at", async (t) => {
+  const workers = await Promise.all([1, 2].map(() => rawWorker(t, (socket) => socket.resetAndDestroy())));
+  const { url, lines } = await testEdge(t, { HTTP_UPSTREAMS: workers.join(), ...EJECT });
+  for (let i = 0; i < 4; i++) assert.equal((await fetch(url, { method: "POST", body: "x" })).status, 502);
+  assert.deepEqual(ejections(lines), []);
+});
