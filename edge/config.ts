@@ -263,9 +263,15 @@ export function readUpstreams(protocol: Protocol, list: string): readonly Addres
   return upstreams;
 }
 
+/** Settings that scripts/start/plan.ts reads: misspelt, they would leave the example workers in place of the ones that were meant. */
+export const START_SETTINGS: readonly string[] = ["HTTP", "GRPC", "WS"].flatMap((protocol) => [
+  `${protocol}_WORKERS`,
+  `${protocol}_WORKER_COMMAND`,
+]);
+
 /** A misspelt setting must not be a silent default; a name that is only a letter or two off is taken for one. */
 function unknownSettings(env: Environment): string[] {
-  const known: string[] = Object.values(SETTINGS).map((setting) => setting.env);
+  const known = [...Object.values(SETTINGS).map((setting): string => setting.env), ...START_SETTINGS];
   return Object.keys(env).flatMap((name) => {
     if (known.includes(name)) return [];
     const meant = known.find((other) => other.length > 8 && editDistance(name, other) <= 2);

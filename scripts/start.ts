@@ -2,7 +2,8 @@ import { readConfig } from "../edge/config.ts";
 import { settingsOrExplain } from "../edge/explain.ts";
 import { withUpstreamsFile } from "../edge/upstreams-file.ts";
 import { planProcesses } from "./start/plan.ts";
-import { readyBlock } from "./start/ready.ts";
+import { whenOrphaned } from "./start/orphaned.ts";
+import { readyBlock, replacedProtocols } from "./start/ready.ts";
 import { Supervisor } from "./start/supervisor.ts";
 
 const HELP = `Usage: npm start        (or: node scripts/start.ts)
@@ -33,11 +34,12 @@ async function start(): Promise<void> {
     pretty,
     drainMs: config.drainSeconds * 1000,
     ready: (port) => {
-      if (pretty) process.stdout.write(readyBlock(port, config));
+      if (pretty) process.stdout.write(readyBlock(port, config, replacedProtocols(process.env)));
     },
   });
   process.on("SIGTERM", () => supervisor.stop());
   process.on("SIGINT", () => supervisor.stop());
+  whenOrphaned(() => supervisor.stop());
   if (config.upstreamsFile !== undefined) process.on("SIGHUP", () => supervisor.readAgain());
   process.exit(await supervisor.run());
 }

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
+import { whenOrphaned } from "./start/orphaned.ts";
 import { Issuer } from "./token/issuer.ts";
 
 const ISSUER_PORT = 9099;
@@ -91,6 +92,7 @@ async function start(port: number, email: string): Promise<number> {
   // A terminal's Ctrl-C reaches the child by itself; a SIGTERM sent to us has to be passed on.
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => child.kill("SIGTERM"));
+  whenOrphaned(() => child.kill("SIGTERM"));
   const [code] = (await once(child, "exit")) as [number | null];
   await issuer.close();
   return code ?? 1;

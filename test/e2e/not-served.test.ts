@@ -68,7 +68,7 @@ test("WS_UPSTREAMS=HTTP_WORKERS: one program serves both, and nothing is started
     GRPC_UPSTREAMS: "none",
     LOG_FORMAT: "pretty",
   });
-  await program.says(/npm run smoke/);
+  await program.says(/npm run doctor/);
   assert.match(program.out, /HTTP +curl[\s\S]*WebSocket +npx/);
   assert.doesNotMatch(program.out, /grpcurl/);
   assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 426);

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
-import { allGone, childPid, family } from "../support/family.ts";
-import { ROOT, output } from "../support/processes.ts";
+import { allGone, childPid, endFamily, family, freePort } from "../support/family.ts";
+import { Program, ROOT, output } from "../support/processes.ts";
 import { start } from "../support/start.ts";
 
 test("start brings up all three protocols; SIGTERM ends all, exit 0, in order", async (t) => {
@@ -187,3 +187,28 @@ for (const script of [
     assert.match(out, /^Usage: /);
   });
 }
+
+test("npm that is ended alone leaves nothing running", async (t) => {
+  const port = await freePort();
+  const mark = `${process.pid}-${port}`;
+  t.after(() => endFamily(mark));
+  const npm = new Program("npm", ["start"], {
+    PORT: String(port),
+    ADMIN_PORT: "0",
+    TEST_MARK: mark,
+    DRAIN_SECONDS: "1",
+  });
+  await npm.says(/"message":"ready"/);
+  npm.child.kill("SIGTERM");
+  await allGone(mark);
+});
+
+test("workers of one's own are not told of as the examples are", async (t) => {
+  const { program, port } = await start(t, {
+    LOG_FORMAT: "pretty",
+    HTTP_WORKER_COMMAND: "exec node services/http/main.ts",
+  });
+  await program.says(/npm run doctor/);
+  assert.match(program.out, new RegExp(`curl http://localhost:${port}/\n`));
+  assert.match(program.out, new RegExp(`grpcurl -plaintext localhost:${port} Echo/Ping`));
+});

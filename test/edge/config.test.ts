@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Config } from "../../edge/config.ts";
-import { ConfigError, readConfig } from "../../edge/config.ts";
+import { ConfigError, START_SETTINGS, readConfig } from "../../edge/config.ts";
+import { WORKERS } from "../../scripts/start/plan.ts";
 
 function mistakes(env: Record<string, string>): readonly string[] {
   try {
@@ -180,6 +181,8 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
     { AUTH_AUDIENC: "x" },
     /AUTH_AUDIENC is not a setting; did you mean AUTH_AUDIENCE\?/,
   ],
+  ["a misspelt worker", { HTTP_WORKER_COMAND: "x" }, /did you mean HTTP_WORKER_COMMAND\?/],
+  ["a misspelt number of workers", { GRPC_WORKER: "2" }, /did you mean GRPC_WORKERS\?/],
   ["a misspelt public path list", { AUTH_PUBLIC_PATH: "/x" }, /did you mean AUTH_PUBLIC_PATHS\?/],
 ];
 for (const [why, env, mistake] of refused) {
@@ -292,3 +295,10 @@ for (const [given, want] of [
   test(`LOG_REQUESTS=${given}`, () =>
     assert.deepEqual(readConfig(given === undefined ? {} : { LOG_REQUESTS: given }).logRequests, want));
 }
+
+test("the settings of the start that are known here are those of the start", () => {
+  assert.deepEqual(
+    new Set(START_SETTINGS),
+    new Set(WORKERS.flatMap(({ count, command }) => [count, command])),
+  );
+});
