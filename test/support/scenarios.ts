@@ -16,8 +16,8 @@ export interface Expected {
   readonly may: Partial<Record<Kind, readonly string[]>>;
   /** The part of each kind's requests, 0 to 1, that may fail at most. Without it: any. */
   readonly share?: number;
-  /** Kinds that must have lost something, or nothing was done to them. */
-  readonly felt?: readonly Kind[];
+  /** Kinds that must have lost something, or nothing was done to them; `any`, where it is chance which of them. */
+  readonly felt?: readonly Kind[] | "any";
   /** Milliseconds from the end of what was done until nothing fails any more. */
   readonly wellMs: number;
   /** MiB that all edge processes together may have resident at any time. */
@@ -120,7 +120,8 @@ function judge(expected: Expected, load: Load, recoveryMs: number, peakMiB: numb
     const share = load.lostShare(kind);
     if (share > (expected.share ?? 1)) problems.push(`${kind}: ${(share * 100).toFixed(0)} % lost`);
   }
-  for (const kind of expected.felt ?? [])
+  if (expected.felt === "any" && load.lost === 0) problems.push("nobody has felt it");
+  for (const kind of expected.felt === "any" ? [] : (expected.felt ?? []))
     if (load.lostShare(kind) === 0) problems.push(`${kind} has not felt it`);
   if (recoveryMs > expected.wellMs) problems.push(`well again after ${recoveryMs.toFixed(0)} ms`);
   if (peakMiB > expected.peakMiB) problems.push(`${peakMiB.toFixed(0)} MiB`);
