@@ -1,8 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { SETTINGS } from "../edge/config.ts";
+import { FAILURES } from "../edge/errors.ts";
 import { WORKERS } from "./start/plan.ts";
 
 const FILE = new URL("../docs/settings.md", import.meta.url).pathname;
+const FAILURES_FILE = new URL("../docs/failures.md", import.meta.url).pathname;
 
 const INTRO = `# Settings
 
@@ -39,8 +41,30 @@ ${table(["| `PORT` | 8081 http, 8082 grpc, 8083 ws | Where it listens; 0 takes a
 `;
 }
 
+/** docs/failures.md, from the table by which the edge answers. */
+export function failuresPage(): string {
+  const rows = Object.entries(FAILURES).map(
+    ([code, { side, http, grpc, close, text }]) =>
+      `| \`${code}\` | ${side} | ${http} | ${grpc} | ${close} | ${text} |`,
+  );
+  return `# What a failure says
+
+When the edge itself answers, HTTP gets the status and \`{"error":"…","message":"…"}\`, gRPC and gRPC-Web the gRPC status, and a WebSocket the HTTP status before the upgrade and the close
+code after it. The same code is the \`outcome\` in logs and metrics. Whose fault it is: the client's, the edge's, or a worker's (upstream).
+
+This page is made from \`edge/errors.ts\` by \`npm run settings\`; a test keeps it so.
+
+| code | whose | HTTP | gRPC | close | message, unless there is more to say |
+|---|---|---|---|---|---|
+${rows.join("\n")}
+`;
+}
+
 function table(rows: readonly string[]): string {
   return ["| name | default | meaning |", "|---|---|---|", ...rows].join("\n");
 }
 
-if (import.meta.main) writeFileSync(FILE, settingsPage());
+if (import.meta.main) {
+  writeFileSync(FILE, settingsPage());
+  writeFileSync(FAILURES_FILE, failuresPage());
+}

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { SETTINGS, readConfig } from "../edge/config.ts";
-import { settingsPage } from "../scripts/settings.ts";
+import { failuresPage, settingsPage } from "../scripts/settings.ts";
 import { WORKERS, planProcesses } from "../scripts/start/plan.ts";
 import { ROOT, output } from "./support/processes.ts";
 
@@ -17,6 +17,10 @@ const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as
 
 test("docs/settings.md is what the tables say (npm run settings)", () => {
   assert.equal(readFileSync(join(ROOT, "docs/settings.md"), "utf8"), settingsPage());
+});
+
+test("docs/failures.md is what the table says (npm run settings)", () => {
+  assert.equal(readFileSync(join(ROOT, "docs/failures.md"), "utf8"), failuresPage());
 });
 
 for (const page of pages) {
