@@ -61,7 +61,7 @@ for (const [who, line] of holders) {
       LOG_FORMAT: "pretty",
       HTTP_WORKER_COMMAND: workerAfter(line),
     });
-    await program.says(/npm run smoke/);
+    await program.says(/npm run (smoke|doctor)/);
     childPid(mark, "sleep");
     assert.equal(await program.stop(), 0);
   });
@@ -71,7 +71,7 @@ for (const [who, line] of holders) {
       LOG_FORMAT: "pretty",
       HTTP_WORKER_COMMAND: workerAfter(line),
     });
-    await program.says(/npm run smoke/);
+    await program.says(/npm run (smoke|doctor)/);
     process.kill(childPid(mark, "createServer"), "SIGKILL");
     await program.says(/http exited \(SIGKILL\); starting it again in 250 ms/);
     for (let status = 0; status !== 200;) status = (await fetch(`http://127.0.0.1:${port}/`)).status;
