@@ -22,6 +22,7 @@ class Echo(echo_pb2_grpc.EchoServicer):
 server = grpc.server(ThreadPoolExecutor(max_workers=32))
 echo_pb2_grpc.add_EchoServicer_to_server(Echo(), server)
 server.add_insecure_port(f"127.0.0.1:{os.environ['PORT']}")
-server.start()
+# Before the port opens: whoever sees it open may end this.
 signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=0.5))
+server.start()
 server.wait_for_termination()

@@ -33,6 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         """The edge has a line for each request."""
 
 
-server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+# Before the port opens: whoever sees it open may end this.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 server.serve_forever()
