@@ -109,6 +109,13 @@ class Carriage<C extends Upstream> implements Forward<C> {
     this.#passenger.settled(undefined, endpoint.tally);
   }
 
+  /** What failed is the doing of the worker that was tried before. */
+  notSent(error: EdgeError): void {
+    this.#lease?.release();
+    this.#lease = undefined;
+    this.#passenger.settled(error, Array.from(this.#tried ?? []).at(-1)?.tally);
+  }
+
   opened(): void {
     const endpoint = this.#lease?.endpoint;
     if (endpoint?.isMarked === true) endpoint.succeeded(performance.now());

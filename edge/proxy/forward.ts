@@ -16,4 +16,6 @@ export interface Forward<C> {
   opened(): void;
   /** Called once, when the worker has done its part, or with why it could not. Another worker may then be tried. */
   done(error: EdgeError | undefined): void;
+  /** Called in place of `done` when the worker was sent nothing, and is not to blame; no other one may be tried. */
+  notSent(error: EdgeError): void;
 }

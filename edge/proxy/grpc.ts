@@ -60,7 +60,7 @@ class Call implements ReplyReceiver, Attempt {
     const exchange = this.#exchange;
     if (exchange.gone) return this.abort(new EdgeError("client_gone"));
     // More has come since the last attempt than is kept for another.
-    if (this.#forward.body?.isWhole === false) return this.abort(new EdgeError("upstream_reset"));
+    if (this.#forward.body?.isWhole === false) return this.#notSent();
     const fields =
       this.deadline === undefined ? this.#forward.headers : timed(this.#forward.headers, this.deadline);
     const { head } = exchange;
@@ -126,6 +126,13 @@ class Call implements ReplyReceiver, Attempt {
     this.#finish();
     this.#worker?.cancel();
     this.#forward.done(this.#mayRepeat(error) ? error : new EdgeError("upstream_reset", error.message));
+  }
+
+  #notSent(): void {
+    this.#finish();
+    this.#forward.notSent(
+      new EdgeError("upstream_reset", "the worker refused a request that was too large to be sent again"),
+    );
   }
 
   /** False for what the worker has not processed, but can no longer be sent to another. */

@@ -1,6 +1,6 @@
 import type { RequestListener, Server } from "node:http";
 import { createServer } from "node:http";
-import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, Settings } from "node:http2";
 import { createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer as createTcpServer } from "node:net";
@@ -54,13 +54,14 @@ export async function rawWorker(
   return `http://127.0.0.1:${port}`;
 }
 
-/** An HTTP/2 worker for gRPC_UPSTREAMS that does what the test wants with each stream. */
+/** An HTTP/2 worker for GRPC_UPSTREAMS that does what the test wants with each stream. */
 export async function http2Worker(
   t: After,
   onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+  settings: Settings = {},
 ): Promise<string> {
   const sessions = new Set<ServerHttp2Session>();
-  const server = createHttp2Server();
+  const server = createHttp2Server({ settings });
   server.on("session", (session) => {
     sessions.add(session);
     session.on("error", () => {});

@@ -1,0 +1,113 @@
+// Calls that wait for one of the worker's streams: how they leave the queue, and who is to blame.
+import assert from "node:assert/strict";
+import type { ClientHttp2Session, ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { h2, http2Client, settle } from "../../support/clients.ts";
+import { testEdge } from "../../support/edge.ts";
+import { GRPC, message } from "../../support/grpc.ts";
+import { http2Worker } from "../../support/workers.ts";
+
+/** A worker that holds the calls it gets, in the order in which they came. */
+class Holding {
+  readonly address: string;
+  readonly calls: ServerHttp2Stream[];
+  readonly #came: () => Promise<void>;
+
+  private constructor(address: string, calls: ServerHttp2Stream[], came: () => Promise<void>) {
+    this.address = address;
+    this.calls = calls;
+    this.#came = came;
+  }
+
+  /** One that takes `streams` calls at a time. */
+  static async start(t: TestContext, streams: number): Promise<Holding> {
+    const calls: ServerHttp2Stream[] = [];
+    let came = Promise.withResolvers<void>();
+    const address = await http2Worker(
+      t,
+      (stream) => {
+        calls.push(stream);
+        came.resolve();
+        came = Promise.withResolvers();
+      },
+      { maxConcurrentStreams: streams },
+    );
+    return new Holding(address, calls, () => came.promise);
+  }
+
+  /** Its call number `index`, once it is there. */
+  async call(index: number): Promise<ServerHttp2Stream> {
+    for (;;) {
+      const call = this.calls[index];
+      if (call !== undefined) return call;
+      await this.#came();
+    }
+  }
+}
+
+function answer(call: ServerHttp2Stream): void {
+  call.respond(
+    { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
+    { endStream: true },
+  );
+}
+
+/** Resolves when so many bytes of a call have come. */
+function untilRead(call: ServerHttp2Stream, bytes: number): Promise<void> {
+  let read = 0;
+  return new Promise((resolve) => {
+    call.on("data", (chunk: Buffer) => {
+      read += chunk.length;
+      if (read >= bytes) resolve();
+    });
+  });
+}
+
+/** Sends, and resolves when the edge has read it. */
+async function send(session: ClientHttp2Session, call: ClientHttp2Stream, chunk: Buffer): Promise<void> {
+  await new Promise((resolve) => call.write(chunk, resolve));
+  await pong(session);
+}
+
+function pong(session: ClientHttp2Session): Promise<unknown> {
+  return new Promise((resolve) => session.ping(resolve));
+}
+
+test("a refused call that has become too large to be sent again is not held against the next worker", async (t) => {
+  const refusing = await Holding.start(t, 100);
+  const full = await Holding.start(t, 1);
+  const third = await Holding.start(t, 100);
+  const { port, lines, logged } = await testEdge(t, {
+    GRPC_UPSTREAMS: [refusing, full, third].map(({ address }) => address).join(),
+    EJECT_FAILURES: "1",
+    EJECT_MS: "60000",
+    EJECT_MAX_MS: "60000",
+  });
+  const session = http2Client(t, port);
+  const first = h2(session, GRPC, message());
+  const held = await refusing.call(0);
+  void h2(session, GRPC, message());
+  const blocking = await full.call(0);
+  void h2(session, GRPC, message());
+  await third.call(0);
+
+  const large = session.request(GRPC, { endStream: false });
+  const reply = settle(large);
+  large.write(message(40_000));
+  const refused = await refusing.call(1);
+  await untilRead(refused, 40_000);
+  refused.close(7);
+  answer(held);
+  // The answer came behind the refusal: now the call waits for the next worker.
+  await first;
+  await send(session, large, message(40_000));
+  answer(blocking);
+
+  assert.equal((await reply).headers["grpc-status"], "14");
+  const line = await logged(({ outcome }) => outcome === "upstream_reset");
+  assert.equal(line["worker"], refusing.address);
+  const ejected = lines.filter((each) => each["message"] === "worker ejected").map((each) => each["worker"]);
+  assert.deepEqual(ejected, [refusing.address]);
+  assert.equal(full.calls.length, 1);
+});
