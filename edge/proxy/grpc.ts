@@ -48,12 +48,31 @@ class Call implements ReplyReceiver, Attempt {
 
   /** Goes on as soon as the worker takes another call: at once, or when others have left it room, which they all hear of. */
   begin(): void {
+    if (this.#over) return;
     const { upstream } = this.#forward;
     if (upstream.isReady) return this.#start();
     // Connecting first: a worker that cannot be reached has seen nothing, and another one may be tried.
-    untilReady(upstream, this.deadline)
+    this.#wait(upstream)
       .then(() => this.begin())
       .catch((thrown: unknown) => this.abort(toEdgeError(thrown)));
+  }
+
+  /** Nobody reads the request meanwhile, and so nobody but the exchange itself could tell that the client has left. */
+  async #wait(upstream: Http2Upstream): Promise<void> {
+    const exchange = this.#exchange;
+    const { onClosed } = exchange;
+    const leaving = new AbortController();
+    exchange.onClosed = (closed) => {
+      onClosed(closed);
+      this.abort(new EdgeError("client_gone"));
+      leaving.abort();
+    };
+    try {
+      await untilReady(upstream, this.deadline, leaving.signal);
+    } finally {
+      exchange.onClosed = onClosed;
+      leaving.abort();
+    }
   }
 
   #start(): void {
@@ -208,9 +227,13 @@ function readDeadline({ headers, started }: Forward<Http2Upstream>): number | un
   return started + ms;
 }
 
-/** Resolves when the worker takes another call; rejects with `deadline` when that comes first. */
-async function untilReady(upstream: Http2Upstream, deadline: number | undefined): Promise<void> {
-  const ready = upstream.ready();
+/** Resolves when the worker takes another call, or the caller is `leaving`; rejects with `deadline` when that comes first. */
+async function untilReady(
+  upstream: Http2Upstream,
+  deadline: number | undefined,
+  leaving: AbortSignal,
+): Promise<void> {
+  const ready = upstream.ready(leaving);
   if (deadline === undefined) return ready;
   const ms = Math.min(MAX_TIMER_MS, Math.max(0, deadline - performance.now()));
   if (!(await within(ms, ready))) throw new EdgeError("deadline");

@@ -70,7 +70,7 @@ export class Http2Upstream {
   /** Those that said GOAWAY included. */
   readonly #sockets = new Set<Socket>();
   /** Requests that wait for one of the worker's streams to end. */
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   /** `origin` is that of a worker which is reached by its name. */
   constructor(address: Address, options: UpstreamOptions, origin?: Origin) {
@@ -86,12 +86,28 @@ export class Http2Upstream {
 
   /**
    * Resolves once a request can be sent. Rejects with `upstream_refused` or `upstream_tls` when the worker cannot be reached, with
-   * `identity_unavailable` when it cannot be told who asks, and with `upstream_unprocessed` once it is given up.
+   * `identity_unavailable` when it cannot be told who asks, and with `upstream_unprocessed` once it is given up. `leaving` gives up
+   * the place among those who wait for a stream; then it resolves as well.
    */
-  async ready(): Promise<void> {
+  async ready(leaving?: AbortSignal): Promise<void> {
     await this.origin?.credentials.ready();
-    while (!(await this.#connection()).hasRoom)
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    while (!(await this.#connection()).hasRoom) {
+      await this.#room(leaving);
+      if (leaving?.aborted === true) return;
+    }
+  }
+
+  #room(leaving: AbortSignal | undefined): Promise<void> {
+    if (leaving?.aborted === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const goOn = (): void => {
+        this.#waiting.delete(goOn);
+        leaving?.removeEventListener("abort", goOn);
+        resolve();
+      };
+      this.#waiting.add(goOn);
+      leaving?.addEventListener("abort", goOn);
+    });
   }
 
   /** True when a request can be sent now; else `ready` tells when. */
@@ -191,7 +207,7 @@ export class Http2Upstream {
   }
 
   readonly #wake = (): void => {
-    if (this.#waiting.length > 0) for (const resume of this.#waiting.splice(0)) resume();
+    if (this.#waiting.size > 0) for (const goOn of this.#waiting) goOn();
   };
 }
 

@@ -4,36 +4,48 @@ import type { ClientHttp2Session, ClientHttp2Stream, ServerHttp2Stream } from "n
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { h2, http2Client, settle } from "../../support/clients.ts";
+import type { UpstreamsView } from "../../../edge/admin.ts";
 import { testEdge } from "../../support/edge.ts";
+import { freePort } from "../../support/family.ts";
 import { GRPC, message } from "../../support/grpc.ts";
+import { WebCall } from "../../support/grpc-web.ts";
 import { http2Worker } from "../../support/workers.ts";
 
 /** A worker that holds the calls it gets, in the order in which they came. */
 class Holding {
   readonly address: string;
   readonly calls: ServerHttp2Stream[];
+  readonly paths: (string | undefined)[];
   readonly #came: () => Promise<void>;
 
-  private constructor(address: string, calls: ServerHttp2Stream[], came: () => Promise<void>) {
+  private constructor(
+    address: string,
+    calls: ServerHttp2Stream[],
+    paths: (string | undefined)[],
+    came: () => Promise<void>,
+  ) {
     this.address = address;
     this.calls = calls;
+    this.paths = paths;
     this.#came = came;
   }
 
   /** One that takes `streams` calls at a time. */
   static async start(t: TestContext, streams: number): Promise<Holding> {
     const calls: ServerHttp2Stream[] = [];
+    const paths: (string | undefined)[] = [];
     let came = Promise.withResolvers<void>();
     const address = await http2Worker(
       t,
-      (stream) => {
+      (stream, headers) => {
         calls.push(stream);
+        paths.push(headers[":path"]);
         came.resolve();
         came = Promise.withResolvers();
       },
       { maxConcurrentStreams: streams },
     );
-    return new Holding(address, calls, () => came.promise);
+    return new Holding(address, calls, paths, () => came.promise);
   }
 
   /** Its call number `index`, once it is there. */
@@ -110,4 +122,83 @@ test("a refused call that has become too large to be sent again is not held agai
   const ejected = lines.filter((each) => each["message"] === "worker ejected").map((each) => each["worker"]);
   assert.deepEqual(ejected, [refusing.address]);
   assert.equal(full.calls.length, 1);
+});
+
+/** Resolves when the edge has so many exchanges under way with its gRPC worker. */
+async function untilActive(admin: number, wanted: number): Promise<void> {
+  for (;;) {
+    const answered = await fetch(`http://127.0.0.1:${admin}/upstreams`);
+    const { grpc } = (await answered.json()) as UpstreamsView;
+    if (grpc?.[0]?.active === wanted) return;
+  }
+}
+
+/** Clients that ask, and how they leave. */
+const clients: [who: string, ask: (t: TestContext, port: number) => () => void][] = [
+  [
+    "resets its call",
+    (t, port) => {
+      const call = http2Client(t, port).request(GRPC, { endStream: false });
+      call.on("error", () => {});
+      return () => call.close(8);
+    },
+  ],
+  [
+    "closes its connection",
+    (t, port) => {
+      const session = http2Client(t, port);
+      session.request(GRPC, { endStream: false }).on("error", () => {});
+      return () => session.destroy();
+    },
+  ],
+  [
+    "closes its connection (gRPC-Web over HTTP/1.1)",
+    (t, port) => {
+      const call = new WebCall(t, port, "1.1");
+      call.send(message()).end();
+      return () => call.leave();
+    },
+  ],
+];
+for (const [who, ask] of clients) {
+  test(
+    `a client that waits for a stream and ${who} leaves the queue at once`,
+    { timeout: 10_000 },
+    async (t) => {
+      const worker = await Holding.start(t, 1);
+      const admin = await freePort();
+      const { port, logged } = await testEdge(t, {
+        GRPC_UPSTREAMS: worker.address,
+        ADMIN_PORT: String(admin),
+      });
+      const session = http2Client(t, port);
+      const first = h2(session, GRPC, message());
+      await worker.call(0);
+      const leave = ask(t, port);
+      await untilActive(admin, 2);
+      leave();
+      await logged(({ outcome }) => outcome === "client_gone");
+      await untilActive(admin, 1);
+
+      answer(await worker.call(0));
+      assert.equal((await first).headers["grpc-status"], "0");
+      const next = h2(session, { ...GRPC, ":path": "/Echo/Next" }, message());
+      answer(await worker.call(1));
+      assert.equal((await next).headers["grpc-status"], "0");
+      assert.deepEqual(worker.paths, [GRPC[":path"], "/Echo/Next"]);
+    },
+  );
+}
+
+test("a call whose deadline passes while it waits for a stream leaves the queue", async (t) => {
+  const worker = await Holding.start(t, 1);
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker.address });
+  const session = http2Client(t, port);
+  const first = h2(session, GRPC, message());
+  await worker.call(0);
+  const { headers } = await h2(session, { ...GRPC, "grpc-timeout": "50m" }, message());
+  assert.equal(headers["grpc-status"], "4");
+  answer(await worker.call(0));
+  assert.equal((await first).headers["grpc-status"], "0");
+  assert.deepEqual(worker.paths, [GRPC[":path"]]);
 });
