@@ -36,6 +36,8 @@ export class Endpoint<C> {
   readonly tally: Tally;
   /** Exchanges under way. */
   active = 0;
+  /** True once what was open towards it has been closed, for good. */
+  isClosed = false;
   /** True while it may have new requests; what it carries goes on in any case. */
   isUsable = true;
   /** False from a refused connection until it accepts connections again. */

@@ -54,9 +54,12 @@ export class Pool<C> {
     return new Endpoint(address, this.#open(address), this.#tallies.join(address.name));
   }
 
-  #end({ connection, tally }: Endpoint<C>): void {
-    this.#close(connection);
-    this.#tallies.leave(tally);
+  /** Once: a busy one that is closed with its pool is released later. */
+  #end(endpoint: Endpoint<C>): void {
+    if (endpoint.isClosed) return;
+    endpoint.isClosed = true;
+    this.#close(endpoint.connection);
+    this.#tallies.leave(endpoint.tally);
   }
 
   /** True when it was given no worker at all: the protocol is not served. */

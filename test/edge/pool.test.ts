@@ -135,3 +135,22 @@ test("an idle swapped-out endpoint closes at once, a kept one stays open", () =>
     [B.name, C.name],
   );
 });
+
+test("a pool that is closed ends each endpoint once, busy or not", () => {
+  const { pool, closed } = poolOf(A, B);
+  const lease = pool.lease()!;
+  pool.close();
+  assert.deepEqual(closed, [A.name, B.name]);
+  lease.release();
+  assert.deepEqual(closed, [A.name, B.name]);
+});
+
+test("a pool that is closed ends an endpoint that was taken out of it before, once its last lease is over", () => {
+  const { pool, closed } = poolOf(A);
+  const lease = pool.lease()!;
+  pool.swap([B]);
+  pool.close();
+  assert.deepEqual(closed, [B.name]);
+  lease.release();
+  assert.deepEqual(closed, [B.name, A.name]);
+});
