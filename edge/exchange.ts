@@ -124,6 +124,8 @@ export interface Exchange extends Incoming, Outgoing {
    * or in a reset, never in what looks like a clean end.
    */
   fail(error: EdgeError): void;
+  /** Takes back a reply of which nothing has left, so that it can become another one; false when it is too late for that. */
+  takeBack?(): boolean;
 }
 
 /** Serves one HTTP version on connections that it is handed. */

@@ -134,6 +134,7 @@ export class GrpcWebExchange implements Exchange {
     if (this.#over) return;
     if (this.status === undefined) return this.respond(200, grpcStatus(error), true);
     if (this.#messages.into === 0) return this.end(grpcStatus(error));
+    if (this.#client.takeBack?.() === true) return this.respond(200, grpcStatus(error), true);
     this.#over = true;
     this.#client.fail(error);
   }

@@ -126,11 +126,19 @@ export class Http1Exchange implements Exchange {
 
   fail(error: EdgeError): void {
     if (this.isOver || this.gone) return;
-    if (this.status !== undefined && !this.#takeBack()) return this.#cut();
+    if (this.status !== undefined && !this.takeBack()) return this.#cut();
     const refusal = httpRefusal(error);
     this.respond(refusal.status, refusal.headers, false);
     this.write(refusal.body);
     this.end(NO_TRAILERS);
+  }
+
+  takeBack(): boolean {
+    if (this.isOver || !this.#carrier.output.takeBack()) return false;
+    this.status = undefined;
+    this.#isLast = false;
+    this.#left = this.bytesOut = 0;
+    return true;
   }
 
   // === what the connection tells
@@ -169,15 +177,6 @@ export class Http1Exchange implements Exchange {
     if (this.#request.isLast || this.#carrier.isDraining || this.#body === "until-close") return true;
     // A body that was announced but not sent for want of a 100 may or may not follow: only closing tells them apart.
     return this.#request.awaitsContinue && !this.#carrier.isRequestRead;
-  }
-
-  /** A reply of which nothing has left yet can still become another one. */
-  #takeBack(): boolean {
-    if (!this.#carrier.output.takeBack()) return false;
-    this.status = undefined;
-    this.#isLast = false;
-    this.#left = this.bytesOut = 0;
-    return true;
   }
 
   #sayClose(): void {
