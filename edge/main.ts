@@ -34,9 +34,13 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  // Without a file there is nothing to read again, and SIGHUP ends the process as it does any other.
   if (config.upstreamsFile !== undefined)
     process.on("SIGHUP", () => void readUpstreamsAgain(edge?.swap, log));
+  // From a terminal it says that the terminal is gone: then it ends the process as it does any other.
+  else if (!process.stdout.isTTY)
+    process.on("SIGHUP", () =>
+      log.warn("SIGHUP: there is no file to read again, since UPSTREAMS_FILE is not set"),
+    );
 
   try {
     edge = await run(config, log, starting.signal);

@@ -95,6 +95,19 @@ for (const [why, text, says] of [
   });
 }
 
+for (const count of ["1", "2"])
+  test(`SIGHUP without a file is told of, and nothing else happens (EDGE_PROCESSES=${count})`, async (t) => {
+    const { program, port } = await reading(t, "edge/main.ts", {
+      EDGE_PROCESSES: count,
+      UPSTREAMS_FILE: "",
+      HTTP_UPSTREAMS: await httpWorker(t, (_req, res) => void res.end("a")),
+    });
+    program.child.kill("SIGHUP");
+    await program.says(/"SIGHUP: there is no file to read again, since UPSTREAMS_FILE is not set"/);
+    assert.equal(await answers(t, port), "a");
+    assert.equal(await program.stop(), 0);
+  });
+
 test("an edge process that is started again has the upstreams of the others", async (t) => {
   const { program, port, admin, workers } = await reading(t, "edge/main.ts", { EDGE_PROCESSES: "2" });
   const put = await fetch(`http://127.0.0.1:${admin}/upstreams/http`, { method: "PUT", body: workers.b });
