@@ -70,12 +70,20 @@ export async function startAdmin(port: number, deps: AdminDeps): Promise<Server>
   return server;
 }
 
+/** In place of a target that is none. */
+const NOWHERE = { pathname: "", searchParams: new URLSearchParams() };
+
+/** Null for what is no target. A path may begin with two slashes, which a URL by itself would take for a host. */
+function targetOf(target: string): URL | null {
+  return URL.parse(target.startsWith("/") ? `http://localhost${target}` : target);
+}
+
 async function pageFor(
   req: IncomingMessage,
   pages: ReadonlyMap<string, () => Promise<Page>>,
   deps: AdminDeps,
 ): Promise<Page> {
-  const { pathname, searchParams } = new URL(req.url ?? "", "http://localhost");
+  const { pathname, searchParams } = targetOf(req.url ?? "") ?? NOWHERE;
   const protocol = /^\/upstreams\/([a-z]+)$/.exec(pathname)?.[1];
   if (protocol !== undefined && Object.hasOwn(UPSTREAMS, protocol)) {
     if (req.method === "PUT") return swap(req, protocol as Protocol, searchParams, deps);
