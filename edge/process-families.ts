@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import type { Family } from "./families.ts";
 import { counter, gauge, sample } from "./families.ts";
+import { mostOpenFiles } from "./open-files.ts";
 
 /** How often the event loop's delay is measured, in milliseconds, once somebody has asked for it. */
 const LAG_EVERY_MS = 20;
@@ -31,7 +32,7 @@ export class ProcessMetrics {
       gauge("process_resident_memory_bytes", "Memory in use.", [sample(rss)]),
       gauge("process_heap_bytes", "Bytes of the JavaScript heap in use.", [sample(heapUsed)]),
       gauge("process_open_fds", "Open file descriptors.", [sample(openFiles())]),
-      gauge("process_max_fds", "File descriptors that a process may have open.", [sample(maxFiles())], "min"),
+      gauge("process_max_fds", "File descriptors that a process may have open.", [sample(mostOpenFiles() ?? 0)], "min"),
       gauge("process_start_time_seconds", "When it started, in seconds since 1970.", [sample(performance.timeOrigin / 1000)], "min"),
     ];
   }
@@ -72,15 +73,6 @@ function openFiles(): number {
   try {
     // Reading the folder opens one.
     return readdirSync("/proc/self/fd").length - 1;
-  } catch {
-    return 0;
-  }
-}
-
-function maxFiles(): number {
-  try {
-    const limits = readFileSync("/proc/self/limits", "utf8");
-    return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? 0);
   } catch {
     return 0;
   }
