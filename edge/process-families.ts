@@ -16,18 +16,20 @@ export interface LogCounts {
 /** What is measured of this process. Made once; nothing is measured, and no timer runs, before the first `families`. */
 export class ProcessMetrics {
   #lag: ReturnType<typeof monitorEventLoopDelay> | undefined;
+  #version: string | undefined;
 
   /** The event loop's lag is that since the last call: each is told what came after the one before. */
   families(log: LogCounts): Family[] {
     const { rss, heapUsed } = process.memoryUsage();
     const { user, system } = process.cpuUsage();
+    const version = (this.#version ??= readVersion());
     // prettier-ignore
     return [
       ...this.#loopFamilies(),
       counter("oneport_log_lines_dropped_total", "Log lines that were thrown away because nobody read them in time.", [sample(log.dropped)]),
       counter("oneport_log_lines_left_out_total", "Exchanges without a log line because there were more than LOG_REQUESTS allows in a second.", [sample(log.leftOut)]),
       gauge("oneport_processes", "Processes that these numbers are the sum of.", [sample(1)]),
-      gauge("oneport_build_info", "1; what runs.", [sample(1, { version: version(), node: process.versions.node })], "max"),
+      gauge("oneport_build_info", "1; what runs.", [sample(1, { version, node: process.versions.node })], "max"),
       counter("process_cpu_seconds_total", "CPU time used.", [sample((user + system) / 1e6)]),
       gauge("process_resident_memory_bytes", "Memory in use.", [sample(rss)]),
       gauge("process_heap_bytes", "Bytes of the JavaScript heap in use.", [sample(heapUsed)]),
@@ -63,7 +65,7 @@ function late(ns: number): number {
   return Math.max(0, ns / 1e9 - LAG_EVERY_MS / 1000);
 }
 
-function version(): string {
+function readVersion(): string {
   const file = new URL("../package.json", import.meta.url);
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
