@@ -91,6 +91,7 @@ function exchangeFamilies(metrics: Metrics): Family[] {
   const each = PROTOCOLS.flatMap((protocol) =>
     metrics[protocol].all().map((tally) => ({ tally, labels: { protocol, endpoint: tally.worker } })),
   ).filter(({ tally }) => tally.users > 0 || tally.total > 0 || tally.retries > 0);
+  const byWorker = each.filter(({ tally }) => tally.worker !== "");
   return [
     counter(
       "oneport_requests_total",
@@ -107,16 +108,12 @@ function exchangeFamilies(metrics: Metrics): Family[] {
     counter(
       "oneport_retries_total",
       "Attempts at a worker that another one followed, or could have, because it had not processed the request.",
-      each
-        .filter(({ tally }) => tally.worker !== "")
-        .map(({ tally, labels }) => sample(tally.retries, labels)),
+      byWorker.map(({ tally, labels }) => sample(tally.retries, labels)),
     ),
     counter(
       "oneport_ejections_total",
       "Times that a worker was left out for a while because exchanges with it failed.",
-      each
-        .filter(({ tally }) => tally.worker !== "")
-        .map(({ tally, labels }) => sample(tally.ejections, labels)),
+      byWorker.map(({ tally, labels }) => sample(tally.ejections, labels)),
     ),
     gauge(
       "oneport_requests_in_flight",
