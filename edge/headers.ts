@@ -69,20 +69,25 @@ const NOT_FROM_CLIENTS = new Set([
 const NOT_FROM_CLIENTS_PREFIX = /^x-(?:auth|authenticated|forwarded|goog-authenticated|remote)-/;
 
 /**
- * False for what only the edge may say to a worker. CGI-like frameworks fold whatever is no letter or digit into `_`, so that
- * X_Auth_Email and X.Auth.Email are X-Auth-Email to them: names count as what they could be read as.
+ * What a name could be read as: CGI-like frameworks fold whatever is no letter or digit into `_`, so that X_Auth_Email and
+ * X.Auth.Email are X-Auth-Email to them.
  */
+function folded(name: string): string {
+  return name.replace(/[^a-z0-9-]/g, "-");
+}
+
+/** False for what only the edge may say to a worker. */
 function mayReachWorker(name: string): boolean {
   return VERDICTS.get(name) ?? judge(name);
 }
 
-/** Clients use few names, again and again; one that invents names, or long ones, must not fill the memory. */
+/** Clients use few names, again and again; one that invents names, or long ones, can fill no more than this. */
 const MAX_VERDICTS = 500;
 const MAX_NAME = 64;
 const VERDICTS = new Map<string, boolean>();
 
 function judge(name: string): boolean {
-  const plain = /[^a-z0-9-]/.test(name) ? name.replace(/[^a-z0-9]/g, "-") : name;
+  const plain = folded(name);
   const verdict = !NOT_FROM_CLIENTS.has(plain) && !NOT_FROM_CLIENTS_PREFIX.test(plain);
   if (name.length > MAX_NAME) return verdict;
   if (VERDICTS.size >= MAX_VERDICTS) VERDICTS.clear();
@@ -172,7 +177,7 @@ export function trailersToWorker(headers: HeaderList): string[] {
 }
 
 function changesRequest(name: string): boolean {
-  const plain = name.replace(/[^a-z0-9]/g, "-");
+  const plain = folded(name);
   return NOT_IN_TRAILERS.has(plain) || plain.startsWith("if-");
 }
 
