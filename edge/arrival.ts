@@ -1,11 +1,9 @@
 import type { Exchange, RequestHead } from "./exchange.ts";
 import { find, listMembers } from "./headers.ts";
+import { TRACE_FIELDS } from "./trace.ts";
 
 /** Where the edge itself says how a request has come to it, with DOCTOR=on (RFC 8615 reserves the prefix for such things). */
 export const ARRIVAL_PATH = "/.well-known/oneport";
-
-/** Fields that a platform may add, so that what it does can be followed; only whether they came is told. */
-const TRACE = ["traceparent", "x-cloud-trace-context"];
 
 /** How a request came, for whoever sent it. Nothing of it is a secret, and nothing of it is about anybody else. */
 export interface Arrival {
@@ -15,7 +13,7 @@ export interface Arrival {
   /** Entries in x-forwarded-for: one for each proxy in front that adds them, when the client sent none. */
   readonly forwardedFor: number;
   readonly trustedHops: number;
-  /** Which fields for tracing came. */
+  /** Which fields for tracing came: a platform may add them, so that what it does can be followed. Not what they say. */
   readonly trace: readonly string[];
   /** The edge's clock, in milliseconds since 1970. */
   readonly now: number;
@@ -27,7 +25,7 @@ export function arrival(head: RequestHead, trustedHops: number, now: number): Ar
     as: head.protocol === undefined ? "request" : head.version === "2" ? "extended CONNECT" : "upgrade",
     forwardedFor: listMembers(head.headers, "x-forwarded-for").length,
     trustedHops,
-    trace: TRACE.filter((name) => find(head.headers, name) !== undefined),
+    trace: TRACE_FIELDS.filter((name) => find(head.headers, name) !== undefined),
     now,
   };
 }
