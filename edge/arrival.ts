@@ -1,5 +1,6 @@
 import type { Exchange, RequestHead } from "./exchange.ts";
 import { find, listMembers } from "./headers.ts";
+import { jsonReply } from "./refusal.ts";
 import { TRACE_FIELDS } from "./trace.ts";
 
 /** Where the edge itself says how a request has come to it, with DOCTOR=on (RFC 8615 reserves the prefix for such things). */
@@ -33,12 +34,11 @@ export function arrival(head: RequestHead, trustedHops: number, now: number): Ar
 /** Answers a request for ARRIVAL_PATH. To a WebSocket handshake that is a refusal: there is nothing to connect to. */
 export function tellArrival(exchange: Exchange, trustedHops: number): void {
   const { head } = exchange;
-  const body = Buffer.from(JSON.stringify(arrival(head, trustedHops, Date.now())) + "\n");
-  const fields = ["content-type", "application/json", "content-length", String(body.length)];
   // 2xx would accept an extended CONNECT.
   const status = head.protocol === undefined ? 200 : 400;
+  const { headers, body } = jsonReply(status, arrival(head, trustedHops, Date.now()));
   const bodiless = head.method === "HEAD";
-  exchange.respond(status, [...fields, "cache-control", "no-store"], bodiless);
+  exchange.respond(status, headers, bodiless);
   if (bodiless) return;
   exchange.write(body);
   exchange.end([]);

@@ -1,17 +1,17 @@
 import type { EdgeError } from "./errors.ts";
 import type { HeaderList } from "./exchange.ts";
 
-/** A refusal, ready to be written by either HTTP version. */
-export interface Refusal {
+/** A reply of the edge's own, ready to be written by either HTTP version. */
+export interface OwnReply {
   readonly status: number;
-  readonly headers: HeaderList;
+  readonly headers: string[];
   readonly body: Buffer;
 }
 
-/** HTTP and WebSocket (before the upgrade): the row's status and a short JSON body (DESIGN: "What a refusal looks like"). */
-export function httpRefusal(error: EdgeError): Refusal {
-  const body = Buffer.from(JSON.stringify({ error: error.code, message: error.message }) + "\n");
-  const headers: string[] = [
+/** A line of JSON, for this request alone: no cache may keep it. */
+export function jsonReply(status: number, value: object): OwnReply {
+  const body = Buffer.from(JSON.stringify(value) + "\n");
+  const headers = [
     "content-type",
     "application/json",
     "content-length",
@@ -19,14 +19,20 @@ export function httpRefusal(error: EdgeError): Refusal {
     "cache-control",
     "no-store",
   ];
+  return { status, headers, body };
+}
+
+/** HTTP and WebSocket (before the upgrade): the row's status and a short JSON body (DESIGN: "What a refusal looks like"). */
+export function httpRefusal(error: EdgeError): OwnReply {
+  const reply = jsonReply(error.row.http, { error: error.code, message: error.message });
   // RFC 6750, section 3: the challenge names the scheme; it says no more than the client needs to know.
-  if (error.row.http === 401) headers.push("www-authenticate", 'Bearer realm="oneport"');
-  if (error.row.http === 503) headers.push("retry-after", "1");
-  return { status: error.row.http, headers, body };
+  if (reply.status === 401) reply.headers.push("www-authenticate", 'Bearer realm="oneport"');
+  if (reply.status === 503) reply.headers.push("retry-after", "1");
+  return reply;
 }
 
 /** gRPC, no reply begun: a trailers-only reply is HTTP 200 whose only HEADERS frame carries the status (gRPC over HTTP/2). */
-export function grpcRefusal(error: EdgeError): Refusal {
+export function grpcRefusal(error: EdgeError): OwnReply {
   return {
     status: 200,
     headers: ["content-type", "application/grpc", ...grpcStatus(error)],
