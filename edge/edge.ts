@@ -22,7 +22,7 @@ import { forwardGrpcWeb } from "./proxy/grpc-web.ts";
 import { createForwardHttp } from "./proxy/http.ts";
 import { ProcessMetrics } from "./process-families.ts";
 import { loadPrometheus } from "./prometheus.ts";
-import type { Goodbye } from "./proxy/tunnels.ts";
+import type { Goodbye } from "./proxy/tunnel.ts";
 import { Tunnels } from "./proxy/tunnels.ts";
 import { createForwardWebSocket } from "./proxy/websocket.ts";
 import { createEdgeServer } from "./server.ts";

@@ -7,6 +7,12 @@ import { writeCopy } from "../socket-end.ts";
 import type { Listener } from "./stand-ins.ts";
 import { FrameTracker, closeFrame } from "./websocket-frames.ts";
 
+/** A close code and its reason (RFC 6455, section 7.4.1). */
+export interface Goodbye {
+  readonly code: number;
+  readonly reason: string;
+}
+
 /** Milliseconds that one direction may go on after the other has ended. */
 const HALF_CLOSED_MS = 60_000;
 
@@ -67,7 +73,7 @@ export class Tunnel {
   }
 
   /** Says goodbye with a Close frame as soon as the worker's current frame is over; the closing handshake then runs its course. */
-  close(code: number, reason: string): void {
+  close({ code, reason }: Goodbye): void {
     if (!this.#open || this.#goodbye !== undefined) return;
     this.#goodbye = closeFrame(code, reason);
     if (this.#frames.atBoundary) this.#sayGoodbye();
@@ -76,7 +82,7 @@ export class Tunnel {
   /** The worker is lost: the client gets a close code if a frame can still be put in, else the end of a broken stream. */
   broken(error: EdgeError): void {
     if (!this.#open || this.#workerEnded || error.row.side === "client") return;
-    this.close(error.row.close, error.message);
+    this.close(goodbyeOf(error));
     if (this.#saidGoodbye) this.#exchange.end(NOTHING);
   }
 
@@ -191,8 +197,7 @@ export class Tunnel {
   /** Without a Close frame of its own, it has died rather than left: a killed program's connections end in just this way. */
   #onWorkerEnd(): void {
     this.#workerEnded = true;
-    const { row, message } = new EdgeError("upstream_reset");
-    if (!this.#clientEnded && !this.#frames.closing) this.close(row.close, message);
+    if (!this.#clientEnded && !this.#frames.closing) this.close(goodbyeOf(new EdgeError("upstream_reset")));
     this.#exchange.end(NOTHING);
     this.#onEnd();
   }
@@ -219,4 +224,8 @@ export class Tunnel {
       HALF_CLOSED_MS,
     );
   }
+}
+
+function goodbyeOf({ row, message }: EdgeError): Goodbye {
+  return { code: row.close, reason: message };
 }

@@ -1,10 +1,4 @@
-import type { Tunnel } from "./tunnel.ts";
-
-/** A close code and its reason (RFC 6455, section 7.4.1). */
-export interface Goodbye {
-  readonly code: number;
-  readonly reason: string;
-}
+import type { Goodbye, Tunnel } from "./tunnel.ts";
 
 /** What is known of one tunnel. */
 interface Entry {
@@ -68,14 +62,13 @@ export class Tunnels {
     const entry = this.#all.get(tunnel);
     if (entry !== undefined) entry.isOpen = true;
     const goodbye = this.#closed ?? this.#left.get(entry?.upstream ?? this);
-    if (goodbye !== undefined) tunnel.close(goodbye.code, goodbye.reason);
+    if (goodbye !== undefined) tunnel.close(goodbye);
   }
 
   /** Closes those that go to one upstream. */
   leave(upstream: object, goodbye: Goodbye): void {
     this.#left.set(upstream, goodbye);
-    for (const [tunnel, entry] of this.#all)
-      if (entry.upstream === upstream) tunnel.close(goodbye.code, goodbye.reason);
+    for (const [tunnel, entry] of this.#all) if (entry.upstream === upstream) tunnel.close(goodbye);
   }
 
   /** Closes all, spread evenly over `ms` milliseconds: not all clients shall come to the next server at once. */
@@ -86,8 +79,7 @@ export class Tunnels {
     const stepMs = Math.max(STEP_MS, ms / left.length);
     const share = ms === 0 ? left.length : Math.ceil((left.length * stepMs) / ms);
     const step = (): void => {
-      for (const tunnel of left.splice(0, share))
-        if (this.#all.has(tunnel)) tunnel.close(goodbye.code, goodbye.reason);
+      for (const tunnel of left.splice(0, share)) if (this.#all.has(tunnel)) tunnel.close(goodbye);
       if (left.length === 0) clearInterval(this.#steps);
     };
     this.#steps = setInterval(step, stepMs).unref();
@@ -102,7 +94,6 @@ export class Tunnels {
 
   #closeOld(maxMs: number): void {
     const oldest = performance.now() - maxMs;
-    for (const [tunnel, { since }] of this.#all)
-      if (since <= oldest) tunnel.close(TIME_IS_UP.code, TIME_IS_UP.reason);
+    for (const [tunnel, { since }] of this.#all) if (since <= oldest) tunnel.close(TIME_IS_UP);
   }
 }
