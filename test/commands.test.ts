@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 import { before, test } from "node:test";
 import { freePort } from "./support/family.ts";
 import { ROOT, output, runScript, which } from "./support/processes.ts";
@@ -108,7 +107,7 @@ let places: readonly (readonly [written: string, here: string])[] = [];
 
 before(async () => {
   const admin = await freePort();
-  const { program, port } = await start(suite as TestContext, {
+  const { program, port } = await start(suite, {
     ADMIN_PORT: String(admin),
     LOG_FORMAT: "json",
   });

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { h2, http2Client } from "../support/clients.ts";
-import { allGone, childPid, endFamily, family, freePort } from "../support/family.ts";
+import { allGone, childPid, family } from "../support/family.ts";
 import { Program, ROOT, output } from "../support/processes.ts";
 import { start } from "../support/start.ts";
 
@@ -189,17 +189,9 @@ for (const script of [
 }
 
 test("npm that is ended alone leaves nothing running", async (t) => {
-  const port = await freePort();
-  const mark = `${process.pid}-${port}`;
-  t.after(() => endFamily(mark));
-  const npm = new Program("npm", ["start"], {
-    PORT: String(port),
-    ADMIN_PORT: "0",
-    TEST_MARK: mark,
-    DRAIN_SECONDS: "1",
-  });
-  await npm.says(/"message":"ready"/);
-  npm.child.kill("SIGTERM");
+  const { program, mark } = await start(t, {}, (env) => new Program("npm", ["start"], env));
+  await program.says(/"message":"ready"/);
+  program.child.kill("SIGTERM");
   await allGone(mark);
 });
 

@@ -10,12 +10,18 @@ export interface Started {
   readonly mark: string;
 }
 
-/** Runs scripts/start.ts on a free port; not waited for. What it leaves behind is ended with the test. */
-export async function start(t: TestContext, env: Record<string, string> = {}): Promise<Started> {
+type Env = Record<string, string>;
+
+/** Runs scripts/start.ts, or what `run` runs, on a free port; not waited for. What it leaves behind is ended with the test. */
+export async function start(
+  t: Pick<TestContext, "after">,
+  env: Env = {},
+  run = (all: Env): Program => runScript(t, "scripts/start.ts", [], all),
+): Promise<Started> {
   const port = await freePort();
   const mark = `${process.pid}-${port}`;
   t.after(() => endFamily(mark));
-  const program = runScript(t, "scripts/start.ts", [], {
+  const program = run({
     PORT: String(port),
     ADMIN_PORT: "0",
     TEST_MARK: mark,
