@@ -22,7 +22,10 @@ export async function portPerProtocol(): Promise<Record<Protocol, number>> {
   return { grpc, h2c, h1, ws, "ws-h2": wsH2 };
 }
 
-/** Resolves once something listens there. Rejects when the signal says so. */
+/**
+ * Resolves once something listens there. Rejects when the signal says so. A refused connection answers at once, so asking again is
+ * not a guess at anybody's speed.
+ */
 export async function portIsOpen(port: number, signal: AbortSignal): Promise<void> {
   for (;;) {
     const socket = connect(port, "127.0.0.1");

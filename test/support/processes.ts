@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { connect } from "node:net";
 import type { TestContext } from "node:test";
+import { portIsOpen } from "../../scripts/bench/ports.ts";
 
 export const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -106,20 +105,11 @@ export function which(name: string): string | undefined {
     .find((file) => existsSync(file));
 }
 
-/**
- * Resolves when a program that does not say so listens, as HAProxy does not; rejects when it ends. A refused connection answers at
- * once, so asking again is not a guess at its speed.
- */
+/** Resolves when a program that does not say so listens, as HAProxy does not; rejects when it ends. */
 export async function untilOpen(port: number, program: Program): Promise<void> {
-  while (program.running) {
-    const socket = connect(port, "127.0.0.1");
-    const open = await once(socket, "connect").then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`ended: ${program.err}`);
+  const ended = new AbortController();
+  void program.exited.then(() => ended.abort());
+  await portIsOpen(port, ended.signal).catch((error: unknown) => {
+    throw new Error(`ended: ${program.err}`, { cause: error });
+  });
 }
