@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import type { Check, Target } from "./smoke/checks.ts";
 import { CHECKS } from "./smoke/checks.ts";
-import { tokenFromKey } from "./smoke/key.ts";
+import { serverUrl, tokenOf } from "./smoke/target.ts";
 
 const HELP = `Usage: npm run smoke -- [options] [${[...new Set(CHECKS.map(({ group }) => group))].join("|")} …]
 
@@ -65,15 +65,9 @@ function choose(groups: readonly string[]): readonly Check[] {
 }
 
 async function readTarget(values: Parsed["values"]): Promise<Target> {
-  const text = values.server ?? `http://localhost:${process.env["PORT"] ?? "8080"}`;
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
-    throw new Error(`--server must be an http:// or https:// URL, not ${JSON.stringify(text)}`);
+  const url = serverUrl(values.server, process.env);
   if (!/^\d{2,6}$/.test(values.timeout)) throw new Error("--timeout must be milliseconds, 10 to 999999");
-  if (values.key !== undefined && values.token !== undefined)
-    throw new Error("give --key or --token, not both");
-  const url = new URL(text);
-  const token =
-    values.key === undefined ? values.token : await tokenFromKey(values.key, values.audience ?? url.origin);
+  const token = await tokenOf(values, url);
   return { url, timeoutMs: Number(values.timeout), ...(token === undefined ? {} : { token }) };
 }
 

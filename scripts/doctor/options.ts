@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { tokenFromKey } from "../smoke/key.ts";
+import { serverUrl, tokenOf } from "../smoke/target.ts";
 import type { Wanted } from "./diagnose.ts";
 import type { Site } from "./site.ts";
 
@@ -56,17 +56,11 @@ export async function readOptions(argv: readonly string[], env: Environment): Pr
 }
 
 async function readSite(values: Values, env: Environment): Promise<Site> {
-  const text = values.server ?? `http://localhost:${env["PORT"] ?? "8080"}`;
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol))
-    throw new Error(`--server must be an http:// or https:// URL, not ${JSON.stringify(text)}`);
+  const url = serverUrl(values.server, env);
   if (url.username !== "" || url.password !== "")
     throw new Error("--server must not contain a name or a password");
-  if (values.key !== undefined && values.token !== undefined)
-    throw new Error("give --key or --token, not both");
   if (!values["ws-path"].startsWith("/")) throw new Error("--ws-path must begin with /");
-  const token =
-    values.key === undefined ? values.token : await tokenFromKey(values.key, values.audience ?? url.origin);
+  const token = await tokenOf(values, url);
   for (const [option, given] of [
     ["--token", token],
     ["--run-token", values["run-token"]],
