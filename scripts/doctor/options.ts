@@ -57,8 +57,6 @@ export async function readOptions(argv: readonly string[], env: Environment): Pr
 
 async function readSite(values: Values, env: Environment): Promise<Site> {
   const url = serverUrl(values.server, env);
-  if (url.username !== "" || url.password !== "")
-    throw new Error("--server must not contain a name or a password");
   if (!values["ws-path"].startsWith("/")) throw new Error("--ws-path must begin with /");
   const token = await tokenOf(values, url);
   for (const [option, given] of [

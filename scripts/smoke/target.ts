@@ -7,13 +7,15 @@ interface CallerOptions {
   readonly token?: string | undefined;
 }
 
-/** Where the edge is: `--server`, or else PORT of this machine. Throws a sentence for a person. */
+/** Where the edge is: `--server`, or else PORT of this machine. Throws a sentence for a person, without what is secret in it. */
 export function serverUrl(
   server: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): URL {
   const text = server ?? `http://localhost:${env["PORT"] ?? "8080"}`;
   const url = URL.parse(text);
+  if (url !== null && (url.username !== "" || url.password !== ""))
+    throw new Error("--server must not contain a name or a password");
   if (url === null || !/^https?:$/.test(url.protocol))
     throw new Error(`--server must be an http:// or https:// URL, not ${JSON.stringify(text)}`);
   return url;

@@ -133,14 +133,16 @@ const wrong: [why: string, args: string[], says: RegExp][] = [
   ["an unknown option", ["--servr", "x"], /Unknown option '--servr'/],
   ["an unknown protocol", ["ftp"], /there is no "ftp" to try/],
   ["a server that is no URL", ["--server", "localhost:8080"], /--server must be an http/],
+  ["a password in the URL", ["--server", "http://a:hidden@127.0.0.1:1"], /not contain a name or a password/],
   ["a key file that is not there", ["--key", "/nowhere/key.json"], /there is no file/],
   ["a key and a token", ["--key", "a", "--token", "b"], /not both/],
 ];
 for (const [why, args, says] of wrong) {
   test(`smoke: ${why} is a sentence and exit 2`, async () => {
-    const { err, exited } = await smoke(...args);
+    const { out, err, exited } = await smoke(...args);
     assert.equal((await exited).code, 2);
     assert.match(err, says);
+    assert.doesNotMatch(out + err, /hidden/);
   });
 }
 

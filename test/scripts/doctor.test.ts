@@ -241,6 +241,11 @@ const wrong: [why: string, args: string[], says: RegExp][] = [
   ["an unknown option", ["--sever", "x"], /Unknown option '--sever'/],
   ["a server that is no URL", ["--server", "localhost:8080"], /--server must be an http/],
   ["a password in the URL", ["--server", "http://a:hidden@b"], /must not contain a name or a password/],
+  [
+    "a password for another protocol",
+    ["--server", "ftp://a:hidden@b"],
+    /must not contain a name or a password/,
+  ],
   ["a token in two words", ["--token", "hidden hidden"], /--token must be one word/],
   ["an empty token", ["--run-token", ""], /--run-token must be one word/],
   ["a key and a token", ["--key", "a", "--token", "hidden"], /not both/],
