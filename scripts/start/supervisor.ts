@@ -228,7 +228,8 @@ export class Supervisor {
 
   #say(level: "warn" | "error", message: string): void {
     const severity = level === "warn" ? "WARNING" : "ERROR";
-    const line = this.#options.pretty ? `[start] ${message}` : JSON.stringify({ severity, message });
+    const time = new Date().toISOString();
+    const line = this.#options.pretty ? `[start] ${message}` : JSON.stringify({ severity, time, message });
     process.stderr.write(`${line}\n`);
   }
 }

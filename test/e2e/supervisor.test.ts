@@ -47,6 +47,12 @@ test("a program that cannot be spawned is started again once for each failure", 
   const waits = [...program.err.matchAll(/starting it again in (\d+) ms/g)].map(([, ms]) => Number(ms));
   assert.deepEqual(waits, [250, 500, 1000, 2000]);
   assert.match(program.err, /http exited \(-2\) 5 times before it was reachable; giving up/);
+  const lines = program.err.trim().split("\n");
+  assert.equal(lines.length, 5);
+  for (const line of lines) {
+    const { time } = JSON.parse(line) as { time: string };
+    assert.equal(new Date(time).toISOString(), time);
+  }
   assert.match(program.out, /spawns 5\n/);
 });
 
