@@ -3,16 +3,21 @@ import type { ChildProcess } from "node:child_process";
 import { Logger, LogOutput, createConcurrently } from "concurrently";
 import type { CloseEvent, Command } from "concurrently";
 import type { Planned } from "./plan.ts";
+import { isPortOpen } from "./ports.ts";
 import { Reaper } from "./reaper.ts";
 
 export interface SupervisorOptions {
   /** Prefixed lines for a terminal; else the processes write to our own output, line by line as they are. */
   readonly pretty: boolean;
   readonly drainMs: number;
+  /** Milliseconds after which workers whose port is not open are named; 5 s if it is not set. */
+  readonly portMs?: number;
   /** Called when the port is open, with its number. */
   readonly ready: (port: number) => void;
 }
 
+/** Milliseconds that a worker may take to open its port without a word of it. */
+const PORT_MS = 5000;
 /** Milliseconds before a worker that died is started again: doubled each time, up to the last. */
 const BACKOFF_MS = { first: 250, last: 10_000 };
 /** A worker that ran this long has recovered. */
@@ -82,6 +87,9 @@ export class Supervisor {
     );
     // It settles when every process has closed once; restarts are beyond it, so the end is ours to tell.
     result.catch(() => {});
+    this.#later(this.#options.portMs ?? PORT_MS, () => {
+      for (const worker of this.#workers()) void this.#tellClosedPort(worker);
+    });
     return this.#finished.promise;
   }
 
@@ -154,6 +162,15 @@ export class Supervisor {
     if (running.plan.role === "edge") return this.#onEdgeExit(exitCode);
     if (this.#phase === "stopping") return this.#finishIfAllGone();
     this.#restart(running, exitCode);
+  }
+
+  /** A worker that ended has been told of. The edge goes on waiting for STARTUP_SECONDS. */
+  async #tellClosedPort(worker: Running): Promise<void> {
+    const { name, env } = worker.plan;
+    const port = env["PORT"];
+    if (port === undefined || this.#phase !== "starting" || (await isPortOpen(Number(port)))) return;
+    if (this.#phase === "starting" && isRunning(worker))
+      this.#say("warn", `${name}: port ${port} is not open yet; a worker must listen on PORT at 127.0.0.1`);
   }
 
   /** Without the edge nothing is reachable: everything ends, with the edge's exit code. */

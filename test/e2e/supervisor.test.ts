@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:net";
 import { test } from "node:test";
-import { childPid, family } from "../support/family.ts";
+import { listen } from "../../edge/listen.ts";
+import { childPid, family, freePort } from "../support/family.ts";
 import { Program, ROOT } from "../support/processes.ts";
 import { start } from "../support/start.ts";
 
@@ -54,6 +56,33 @@ test("a program that cannot be spawned is started again once for each failure", 
     assert.equal(new Date(time).toISOString(), time);
   }
   assert.match(program.out, /spawns 5\n/);
+});
+
+test("a worker that does not open its port in time is told of, once, and what it has to do", async (t) => {
+  const open = createServer();
+  t.after(() => void open.close());
+  const port = await listen(open, 0);
+  const closed = await freePort();
+  const script = `
+    import { Supervisor } from ${JSON.stringify(`${ROOT}scripts/start/supervisor.ts`)};
+    const run = { file: process.execPath, args: ["-e", "setInterval(() => {}, 1000)"] };
+    const plan = [
+      { name: "edge", role: "edge", run, env: {} },
+      { name: "http", role: "worker", run, env: { PORT: "${closed}" } },
+      { name: "ws", role: "worker", run, env: { PORT: "${port}" } },
+    ];
+    const supervisor = new Supervisor(plan, { pretty: false, drainMs: 0, portMs: 50, ready() {} });
+    process.on("SIGTERM", () => supervisor.stop());
+    process.exit(await supervisor.run());
+  `;
+  const program = new Program(process.execPath, ["--input-type=module", "-e", script]);
+  t.after(() => program.stop("SIGKILL"));
+  await program.says(/is not open yet/);
+  await program.stop();
+  const lines = program.err.trim().split("\n");
+  const told = lines.map((line) => JSON.parse(line) as Record<string, string>);
+  const of = told.filter(({ severity }) => severity === "WARNING").map(({ message }) => message);
+  assert.deepEqual(of, [`http: port ${closed} is not open yet; a worker must listen on PORT at 127.0.0.1`]);
 });
 
 // On a terminal the output goes through the supervisor, which hears of a worker's end only when its output is closed.
