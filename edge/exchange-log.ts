@@ -11,10 +11,16 @@ import { OUTCOMES, grpcStatusName } from "./outcomes.ts";
 import type { Trace } from "./trace.ts";
 import { readTrace } from "./trace.ts";
 
-/** Characters of a method, a path and a user agent that are logged: a line shall leave in one piece, and fit its buffer. */
+/**
+ * Characters of a method, a path, a user agent, a caller, an address and a reason that are logged, as they stand in the line. A line
+ * shall be at most PIPE_BUF (4096 bytes), which the kernel takes in one piece: no other process' line comes between its halves.
+ */
 const MAX_METHOD = 32;
 const MAX_PATH = 1024;
 const MAX_AGENT = 256;
+const MAX_CALLER = 256;
+const MAX_ADDRESS = 64;
+const MAX_REASON = 256;
 
 /** An exchange that has ended. */
 export interface Ended {
@@ -157,13 +163,13 @@ function headText(
   caller: Caller | undefined,
   { project, trustedHops }: ExchangeLogOptions,
 ): string {
-  const method = head.method.slice(0, MAX_METHOD);
-  const path = pathOf(head.path);
-  const agent = find(head.headers, "user-agent")?.slice(0, MAX_AGENT);
+  const method = quote(head.method, MAX_METHOD);
+  const agent = find(head.headers, "user-agent");
   const address = clientAddress(head, peer, trustedHops);
-  const from = agent === undefined ? "" : `,"userAgent":${quote(agent)}`;
-  const who = caller === undefined ? "" : `,"caller":${quote(caller.email)}`;
-  return `,"message":${quote(`${method} ${path}`)}${who}${traceText(readTrace(head.headers), project)},"httpRequest":{"requestMethod":${quote(method)},"requestUrl":${quote(path)},"protocol":"HTTP/${head.version}","remoteIp":${quote(address)}${from}`;
+  const from = agent === undefined ? "" : `,"userAgent":${quote(agent, MAX_AGENT)}`;
+  const who = caller === undefined ? "" : `,"caller":${quote(caller.email, MAX_CALLER)}`;
+  const path = quote(pathOf(head.path), MAX_PATH);
+  return `,"message":${method.slice(0, -1)} ${path.slice(1)}${who}${traceText(readTrace(head.headers), project)},"httpRequest":{"requestMethod":${method},"requestUrl":${path},"protocol":"HTTP/${head.version}","remoteIp":${quote(address, MAX_ADDRESS)}${from}`;
 }
 
 /** A path may be logged; a query may hold secrets and is not. */
@@ -202,7 +208,7 @@ function endText({ exchange, outcome, tally, route, error }: Ended, status: numb
     route,
     outcome: error?.code ?? "ok",
     // Why, where there is more to say than the code does.
-    reason: error === undefined || error.message === error.row.text ? undefined : error.message,
+    reason: error === undefined || error.message === error.row.text ? undefined : cut(error.message),
     grpcStatus: grpcStatusOf(exchange, route, error),
     worker: tally.worker === "" ? undefined : tally.worker,
   };
@@ -218,8 +224,20 @@ function grpcStatusOf(exchange: Exchange, route: Route, error: EdgeError | undef
 /** Text that JSON has as it is. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
-function quote(text: string): string {
-  return PLAIN.test(text) ? `"${text}"` : ascii(JSON.stringify(text));
+/** As JSON, with `max` characters at most between the quotes. */
+function quote(text: string, max: number): string {
+  const some = text.slice(0, max);
+  if (PLAIN.test(some)) return `"${some}"`;
+  const json = ascii(JSON.stringify(some));
+  // Many of its characters are written as several: those are left out that do not fit as a whole.
+  return json.length <= max + 2 ? json : `${WHOLE.exec(json.slice(0, max + 1))?.[0] ?? '"'}"`;
+}
+
+/** A string of JSON, without its last quote, up to where it is cut within an escape. */
+const WHOLE = /^"(?:[^\\]|\\[^u]|\\u[0-9a-f]{4})*/;
+
+function cut(reason: string): string {
+  return JSON.parse(quote(reason, MAX_REASON)) as string;
 }
 
 /** JSON in ASCII: bytes of a path that are none are told one by one, as they came. */

@@ -1,4 +1,4 @@
-/** Bytes of the longest line: a path of a thousand characters, each of which may take six, and twice. */
+/** Bytes of the longest line; those of exchanges are far below it (exchange-log.ts). */
 const MAX_BYTES = 32_768;
 
 const ZERO = 0x30;

@@ -220,3 +220,33 @@ for (const [code, severity] of severities) {
   test(`${code} is ${severity}`, () =>
     assert.equal(lineOf({ error: new EdgeError(code) })["severity"], severity));
 }
+
+// What the kernel takes in one piece (PIPE_BUF): several processes may write to the same pipe.
+for (const [what, long] of [
+  ["plain text", "a".repeat(5000)],
+  ["quotes", '"'.repeat(5000)],
+  ["backslashes", "a" + "\\".repeat(5000)],
+  ["bytes that are not ASCII", "\u00e9\u00ff".repeat(2500)],
+] as const)
+  test(`a line of ${what} is no longer than a pipe takes in one piece, and can be read`, () => {
+    const project = "p".repeat(30);
+    const given: Given = {
+      method: "M".repeat(5000),
+      path: `/${long}`,
+      headers: ["user-agent", long, "x-forwarded-for", "f".repeat(45), ...TRACED],
+      route: "grpc-web",
+      error: new EdgeError("upstream_unprocessed", long),
+      worker: `https://${"w".repeat(253)}:65535`,
+      ms: 1e9,
+      bytesIn: Number.MAX_SAFE_INTEGER,
+      bytesOut: Number.MAX_SAFE_INTEGER,
+      fields: { pid: 4_194_304 },
+    };
+    const options = { project, trustedHops: 1 };
+    const bytes = Buffer.byteLength(textOf(given, options));
+    assert.ok(bytes <= 4096, `${bytes} bytes`);
+    const { httpRequest, reason } = lineOf(given, options);
+    assert.ok(`/${long}`.startsWith(String(httpRequest["requestUrl"])));
+    assert.ok(long.startsWith(String(httpRequest["userAgent"])));
+    assert.ok(long.startsWith(String(reason)) && String(reason).length > 40);
+  });
