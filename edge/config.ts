@@ -82,7 +82,7 @@ export const SETTINGS = {
   headBytes:       given("LIMIT_HEAD_BYTES", integer(4096, 1_048_576), "65536", "Bytes of a request head; over it 431."),
   headMs:          given("LIMIT_HEAD_MS", integer(100, 60_000), "10000", "Milliseconds a client has to send a request head, counted from the first byte."),
   idleMs:          given("LIMIT_IDLE_MS", integer(1000, HOUR_MS), "620000", "Milliseconds a client connection may be idle; longer than the 600 s of Google's load balancers."),
-  resets:          given("LIMIT_RESETS", integer(10, 1_000_000), "1000", "HTTP/2 streams that a client may reset, or make the edge reset, at once; a twentieth of it comes back each second (rapid reset)."),
+  resets:          given("LIMIT_RESETS", integer(10, 1_000_000), "200", "HTTP/2 streams that a client may reset, or make the edge reset, at once; a quarter of it comes back each second (rapid reset)."),
   answers:         given("LIMIT_PINGS", integer(10, 1_000_000), "1000", "PING and SETTINGS frames at once, each of which wants an answer; a twentieth comes back each second."),
   empty:           given("LIMIT_EMPTY_FRAMES", integer(10, 1_000_000), "1000", "HTTP/2 frames without content, and PRIORITY frames, at once; a tenth comes back each second."),
   updates:         given("LIMIT_WINDOW_UPDATES", integer(100, 10_000_000), "20000", "WINDOW_UPDATE frames of less than 256 bytes at once; half of it comes back each second."),

@@ -25,6 +25,12 @@ import { Watch } from "./watch.ts";
 /** Streams that a worker is sure to take before it has said how many (RFC 9113, section 6.5.2, advises against less). */
 const UNTOLD_STREAMS = 100;
 
+/**
+ * Streams that are reset on one connection to a worker before it gets no more. Workers end connections with too many (CVE-2023-44487:
+ * Node's after 1000 at once, Netty's after 200 in 30 s), and with them everybody's calls, whoever's client it was that left.
+ */
+const MOST_RESETS = 100;
+
 export interface ConnectionOptions {
   readonly role: "server" | "client";
   readonly streamWindow: number;
@@ -86,7 +92,8 @@ export class Connection {
 
   /** True when a stream may be opened (client role): ids are 31 bits, and none comes twice. */
   get isOpen(): boolean {
-    return !this.#goodbye.isSaid && !this.#dead && this.nextStream < LARGEST_WINDOW;
+    const isUsedUp = this.nextStream >= LARGEST_WINDOW || this.writer.resets >= MOST_RESETS;
+    return !isUsedUp && !this.#goodbye.isSaid && !this.#dead;
   }
 
   /** True once the connection is over, but for what has yet to leave. */
@@ -155,7 +162,7 @@ export class Connection {
   /** Takes no further streams; ends with the last one. */
   drain(): void {
     if (this.#goodbye.isSaid || this.#dead) return;
-    this.#goodbye.say(this.writer);
+    this.#goodbye.say(this.writer, this.#options.role === "client");
     this.#endIfDone();
   }
 

@@ -3,7 +3,7 @@ import type { Limits } from "../limits.ts";
 import { EXCEEDED } from "../limits.ts";
 
 /** What a peer may do for free, and which share of it comes back each second. */
-const SHARE_PER_SECOND = { resets: 0.05, answers: 0.05, empty: 0.1, updates: 0.5 } as const;
+const SHARE_PER_SECOND = { resets: 0.25, answers: 0.05, empty: 0.1, updates: 0.5 } as const;
 
 export type Counted = keyof typeof SHARE_PER_SECOND;
 

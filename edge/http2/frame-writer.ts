@@ -13,6 +13,9 @@ const NONE: readonly string[] = [];
  * Payloads stay at the frame size that every peer takes: larger ones would only keep other streams waiting.
  */
 export class FrameWriter {
+  /** RST_STREAM frames so far. */
+  resets = 0;
+
   readonly #output: Output;
   readonly #encoder: Encoder;
   /** Where in the output the last DATA frame begins, and whose it is. */
@@ -117,6 +120,7 @@ export class FrameWriter {
   }
 
   reset(id: number, code: ErrorCode): void {
+    this.resets++;
     this.#head(4, TYPE.RST_STREAM, 0, id);
     this.#number(CODE[code]);
   }

@@ -30,9 +30,14 @@ export class Goodbye {
     return this.#told;
   }
 
-  /** The first step. By the time the PING is answered, the peer has read the GOAWAY before it. */
-  say(writer: FrameWriter): void {
+  /**
+   * The first step. By the time the PING is answered, the peer has read the GOAWAY before it. With `ours`, the streams are ours and
+   * the peer opens none: one GOAWAY says it all. It names no stream, since ours are not the peer's to be counted, and nghttp2
+   * ends a connection on which a client names an odd one.
+   */
+  say(writer: FrameWriter, ours: boolean): void {
     this.#said = true;
+    if (ours) return void this.tell(writer, 0);
     writer.goaway(LARGEST_WINDOW, "NO_ERROR", "");
     writer.ping(ASK, false);
   }

@@ -80,7 +80,11 @@ export class CarriedCall implements WorkerReceiver, Requester {
     this.#stream?.cancel();
   }
 
-  // === what the worker's connection tells
+  // === what the worker's connection asks and tells
+
+  get isGone(): boolean {
+    return this.#forward.exchange.gone;
+  }
 
   connected(): void {
     if (!this.#abandoned) this.#turns.connected();

@@ -23,6 +23,10 @@ class DirectCall implements WorkerReceiver, Attempt {
     this.#forward = forward;
   }
 
+  get isGone(): boolean {
+    return this.#forward.exchange.gone;
+  }
+
   /** Where it goes; only once it is connected. */
   get worker(): Http1Stream {
     if (this.#stream === undefined) throw new Error("the request has not been sent");

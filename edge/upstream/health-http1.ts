@@ -42,6 +42,7 @@ function askHttp(path: string, address: Address, origin: Origin | undefined, ups
   return (tell) => {
     let answered = 0;
     const stream = upstream.open(getting(path, [...fields, ...credentialsOf(origin)], false), {
+      isGone: false,
       connected() {},
       inform() {},
       head(status) {
@@ -66,6 +67,7 @@ function askWebSocket(
   const fields = ["host", authorityOf(address), "user-agent", USER_AGENT, "connection", "Upgrade", "upgrade", "websocket", "sec-websocket-version", "13", "sec-websocket-key", key];
   return (tell) => {
     const receiver: WorkerReceiver = {
+      isGone: false,
       connected() {},
       inform() {},
       head: (status) => tell(unlike(status, "101")),

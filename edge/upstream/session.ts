@@ -153,7 +153,7 @@ export class Http2Upstream {
     if (state.name === "given up") return Promise.reject(givenUp());
     if (state.name === "ready") {
       if (state.connection.isOpen) return Promise.resolve(state.connection);
-      // It has said GOAWAY, or its stream ids are used up: what runs on it finishes there.
+      // It has said GOAWAY, or is used up: what runs on it finishes there.
       state.connection.drain();
       return this.#connect();
     }

@@ -5,9 +5,6 @@ import { testEdge } from "./edge.ts";
 import { FrameClient } from "./frames.ts";
 import { http2Worker, httpWorker } from "./workers.ts";
 
-/** What makes a request a call. */
-export const GRPC: [string, string][] = [["content-type", "application/grpc"]];
-
 /** Runs `attack` on a connection of its own; answers how that ended, and which limits it met. Meanwhile others are served. */
 export async function under(
   t: TestContext,
@@ -28,7 +25,3 @@ export async function under(
   assert.equal((await h2(other, { ":path": "/" })).headers[":status"], 200);
   return { end, limits: lines.flatMap(({ limit }) => limit ?? []) };
 }
-
-/** So many frames in one piece. */
-export const times = (count: number, make: (i: number) => Buffer): Buffer =>
-  Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));

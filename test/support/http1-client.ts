@@ -43,6 +43,7 @@ export function upstreamTo(
 /** One request, and all that came of it. Bytes of the reply are given back at once, unless `hold` is set. */
 export class Asking implements WorkerReceiver {
   readonly stream: Http1Stream;
+  readonly isGone = false;
   readonly interim: number[] = [];
   status = 0;
   headers: HeaderList = [];

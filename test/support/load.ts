@@ -3,6 +3,9 @@ import { KINDS } from "./load-kinds.ts";
 
 export const ALL = Object.keys(KINDS) as Kind[];
 
+/** Kinds whose replies come as soon as they can. */
+const QUICK: ReadonlySet<Kind> = new Set(["http1", "http2", "unary"]);
+
 /** Clients of each kind, and the milliseconds that each of them waits between two requests. */
 const AT_ONCE = 4;
 const PAUSE_MS = 20;
@@ -19,6 +22,8 @@ export class Load {
   readonly #giveUpMs: number;
   readonly #clients: LoadClient[] = [];
   readonly #lastGood = new Map<Kind, number>();
+  /** Milliseconds that good replies took since the last look, of kinds that take no time of their own. */
+  #quick: number[] = [];
   #lastBad = 0;
   #asked = 0;
   #isOver = false;
@@ -52,6 +57,13 @@ export class Load {
     return all === 0 ? 0 : 1 - (this.counts.get(kind)?.get("ok") ?? 0) / all;
   }
 
+  /** The time within which 99 of 100 good replies came since the last look, in milliseconds; NaN when there were none. */
+  p99(): number {
+    const sorted = this.#quick.toSorted((a, b) => a - b);
+    this.#quick = [];
+    return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? NaN;
+  }
+
   /** Resolves once nothing has failed for a while and each kind had a good reply; with the milliseconds from `since` to the last failure. */
   async untilWell(since: number, limitMs: number): Promise<number> {
     for (;;) {
@@ -75,8 +87,10 @@ export class Load {
     let client = this.#newClient(kind, port);
     while (!this.#isOver) {
       this.#asked++;
+      const asked = performance.now();
       const outcome = await inTime(client.ask(), this.#giveUpMs);
       this.#count(kind, outcome);
+      if (outcome === "ok" && QUICK.has(kind)) this.#quick.push(performance.now() - asked);
       if (outcome === GAVE_UP) {
         client.close();
         client = this.#newClient(kind, port);

@@ -1,28 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
 import { after, test } from "node:test";
-import { page } from "../../scripts/report/page.ts";
-import type { Bar, Report } from "../../scripts/report/report.ts";
 import { Load, pause } from "./load.ts";
 import type { Kind } from "./load-kinds.ts";
 import { family, freePort } from "./family.ts";
-import { ROOT } from "./processes.ts";
-
-/** What is promised of a scenario. */
-export interface Expected {
-  /** How requests of each kind may fail; a kind that is not named loses nothing. */
-  readonly may: Partial<Record<Kind, readonly string[]>>;
-  /** The part of each kind's requests, 0 to 1, that may fail at most. Without it: any. */
-  readonly share?: number;
-  /** Kinds that must have lost something, or nothing was done to them; `any`, where it is chance which of them. */
-  readonly felt?: readonly Kind[] | "any";
-  /** Milliseconds from the end of what was done until nothing fails any more. */
-  readonly wellMs: number;
-  /** MiB that all edge processes together may have resident at any time. */
-  readonly peakMiB: number;
-}
+import type { Expected, Row } from "./scenario-report.ts";
+import { describe, promise, report } from "./scenario-report.ts";
 
 /** A running edge, as a scenario finds it. */
 export interface Stage {
@@ -47,18 +31,6 @@ export interface Scenario {
   readonly giveUpMs?: number;
 }
 
-interface Row {
-  readonly scenario: string;
-  readonly requests: number;
-  readonly lost: number;
-  /** What was lost, by kind and outcome. */
-  readonly how: string;
-  readonly recoveryMs: number;
-  readonly peakMiB: number;
-  readonly expected: string;
-  readonly verdict: "pass" | "FAIL";
-}
-
 /** Milliseconds of load before something is done. */
 const BEFORE_MS = 500;
 /** Milliseconds that anything may take to be well again, before it is given up. */
@@ -70,7 +42,7 @@ let hasTable = false;
 
 /** One scenario as one test: load, the thing, and what was lost, against what is expected. A table of all comes at the end. */
 export function scenario(each: Scenario): void {
-  if (!hasTable) after(report);
+  if (!hasTable) after(() => report(rows));
   hasTable = true;
   test(each.name, { skip: each.skip ?? false }, (t) => run(t, each));
 }
@@ -82,11 +54,16 @@ async function run(t: TestContext, { name, expected, stage, act, kinds, giveUpMs
   const stopShowing = show(name, load, memory);
   const problems: string[] = [];
   let recoveryMs = Infinity;
+  let before = NaN;
+  let during = NaN;
   try {
     await load.untilWell(performance.now(), PATIENCE_MS);
+    load.p99();
     await pause(BEFORE_MS);
+    before = load.p99();
     assert.equal(load.lost, 0, `lost before anything was done: ${describe(load)}`);
     await act(set, t);
+    during = load.p99();
     recoveryMs = await load.untilWell(performance.now(), PATIENCE_MS);
     await load.stop();
     await nothingLeft(set);
@@ -97,12 +74,15 @@ async function run(t: TestContext, { name, expected, stage, act, kinds, giveUpMs
   await load.stop();
   const peakMiB = memory.stop();
   problems.push(...judge(expected, load, recoveryMs, peakMiB));
+  if (during - before > (expected.slowerMs ?? Infinity))
+    problems.push(`p99 ${during.toFixed(0)} ms, ${before.toFixed(0)} ms before`);
   rows.push({
     scenario: name,
     requests: load.requests,
     lost: load.lost,
     how: describe(load),
     recoveryMs,
+    p99: [before, during],
     peakMiB,
     expected: promise(expected),
     verdict: problems.length === 0 ? "pass" : "FAIL",
@@ -204,23 +184,6 @@ export async function untilReady(admin: number): Promise<void> {
   while (!(await isReady())) await pause(20);
 }
 
-// === what a person sees
-
-function describe(load: Load): string {
-  const parts: string[] = [];
-  for (const [kind, counts] of load.counts) {
-    const bad = [...counts].filter(([outcome]) => outcome !== "ok");
-    if (bad.length > 0) parts.push(`${kind} ${bad.map(([outcome, n]) => `${n} × ${outcome}`).join(", ")}`);
-  }
-  return parts.join("; ");
-}
-
-function promise({ may, wellMs, peakMiB, share }: Expected): string {
-  const kinds = Object.entries(may).map(([kind, outcomes]) => `${kind} ${outcomes.join("|")}`);
-  const part = share === undefined ? "" : `, ≤ ${share * 100} % of a kind`;
-  return `${kinds.length === 0 ? "none" : kinds.join("; ")}${part}; ≤ ${wellMs / 1000} s; ≤ ${peakMiB} MiB`;
-}
-
 /** One line that is written over, on a terminal. */
 function show(name: string, load: Load, memory: Memory): () => void {
   if (!process.stdout.isTTY) return () => {};
@@ -233,95 +196,4 @@ function show(name: string, load: Load, memory: Memory): () => void {
     clearInterval(timer);
     process.stdout.write("\r\u001b[K");
   };
-}
-
-const FOLDER = join(ROOT, "test-output");
-
-/** The table, and a page with charts next to it. */
-function report(): void {
-  process.stdout.write(`\n${render()}\n\n`);
-  mkdirSync(FOLDER, { recursive: true });
-  const file = join(FOLDER, "chaos.html");
-  writeFileSync(file, page(asReport()));
-  process.stdout.write(`The same with charts: ${file}\n`);
-}
-
-const HEAD = ["scenario", "requests", "lost", "recovery", "peak RSS", ""];
-
-function recoveryText(ms: number): string {
-  return Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : "never";
-}
-
-function cellsOf({ scenario: name, requests, lost, recoveryMs, peakMiB, verdict }: Row): string[] {
-  const recovery = recoveryText(recoveryMs);
-  return [name, String(requests), String(lost), recovery, `${peakMiB.toFixed(0)} MiB`, verdict];
-}
-
-function asReport(): Report {
-  const bars = (value: (row: Row) => number, text: (row: Row) => string): Bar[] =>
-    rows
-      .filter((row) => Number.isFinite(value(row)))
-      .map((row) => ({ name: row.scenario, value: value(row), text: text(row), isOurs: true }));
-  return {
-    title: "Chaos",
-    intro:
-      "What was lost when things went wrong under load, how soon all was well again, and what the edge took of memory.",
-    sections: [
-      {
-        name: "All scenarios",
-        note: "Each with every kind of request under way. A scenario passes when nothing but what is expected was lost, in time and within memory.",
-        columns: [...HEAD.slice(0, -1), "verdict"],
-        rows: rows.map(cellsOf),
-        charts: [
-          {
-            title: "Seconds until nothing failed any more",
-            bars: bars(
-              ({ recoveryMs }) => recoveryMs / 1000,
-              ({ recoveryMs }) => recoveryText(recoveryMs),
-            ),
-          },
-          {
-            title: "Requests that were lost, of a hundred",
-            bars: bars(
-              ({ lost, requests }) => (100 * lost) / Math.max(1, requests),
-              ({ lost, requests }) => `${lost} of ${requests}`,
-            ),
-          },
-          {
-            title: "Peak memory of the edge, MiB",
-            bars: bars(
-              ({ peakMiB }) => peakMiB,
-              ({ peakMiB }) => peakMiB.toFixed(0),
-            ),
-          },
-        ],
-        remarks: rows.map(
-          ({ scenario: name, how, expected }) =>
-            `**${name}**: expected ${expected}. Lost: ${how === "" ? "nothing" : how}.`,
-        ),
-      },
-    ],
-  };
-}
-
-/** A line for each, and what is too long for it below. */
-function render(): string {
-  const head = HEAD;
-  const lines = rows.map(cellsOf);
-  const widths = head.map((_, column) =>
-    Math.max(...[head, ...lines].map((line) => line[column]?.length ?? 0)),
-  );
-  const format = (line: readonly string[]): string =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd();
-  const body = rows.map(({ how, expected }, index) =>
-    [
-      format(lines[index] ?? []),
-      ...(how === "" ? [] : [`    lost      ${how}`]),
-      `    expected  ${expected}`,
-    ].join("\n"),
-  );
-  return [format(head), ...body].join("\n");
 }

@@ -1,7 +1,8 @@
 // What RFC 9113 forbids costs the connection or the stream, as it says, with the code that it names.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GRPC, times, under } from "../support/attacks.ts";
+import { under } from "../support/attacks.ts";
+import { GRPC, times } from "../support/floods.ts";
 import { testEdge } from "../support/edge.ts";
 import { END_HEADERS, FrameClient, fields, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker } from "../support/workers.ts";

@@ -26,6 +26,8 @@ export interface WorkerRequest extends Asked {
 export interface WorkerReceiver extends ReplyReceiver {
   /** The worker is connected, and the head on its way. Not called when `isConnected` was true as `open` returned. */
   connected(): void;
+  /** True when nobody waits for the reply any more; asked before a connection is opened for it. */
+  readonly isGone: boolean;
   /** The worker has switched protocols; throws to refuse that. Only called for what asked for it. */
   readonly upgraded?: ((headers: HeaderList, worker: SocketEnd, rest: Buffer) => void) | undefined;
 }
@@ -48,7 +50,8 @@ export class Http1Stream implements UpstreamStream, Turn {
   readonly #connections: Connections;
   readonly #request: WorkerRequest;
   readonly #receiver: WorkerReceiver;
-  #connection: Connection;
+  /** Undefined until the end of the event that brought the request, where none was kept open. */
+  #connection: Connection | undefined;
   #over = false;
   #repeated = false;
   /** Bytes of the reply that have not left the edge. */
@@ -64,14 +67,33 @@ export class Http1Stream implements UpstreamStream, Turn {
     this.#receiver = receiver;
     this.#left = typeof request.body === "number" ? request.body : 0;
     const kept = request.upgrade ? undefined : connections.kept();
-    this.#connection = kept ?? connections.connect(request.upgrade);
-    this.#connection.begin(request, this);
-    if (kept !== undefined) this.#send();
+    if (kept === undefined) process.nextTick(connect, this);
+    else {
+      this.#connection = kept;
+      kept.begin(request, this);
+      this.#send(kept);
+    }
+  }
+
+  /**
+   * Opens a connection of its own. Not before all is dealt with that came together with the request: where that was its
+   * cancellation, too, and those of a hundred others, none of them costs a connection (CVE-2023-44487).
+   */
+  connect(): void {
+    if (this.#over) return;
+    if (this.#receiver.isGone) return this.#fail(new EdgeError("client_gone"));
+    try {
+      this.#connection = this.#connections.connect(this.#request.upgrade);
+      this.#connection.begin(this.#request, this);
+    } catch (thrown) {
+      this.#fail(toEdgeError(thrown));
+    }
   }
 
   write(chunk: Buffer): void {
     if (this.#over || this.isSent || chunk.length === 0) return;
-    const { socket } = this.#connection;
+    const socket = this.#connection?.socket;
+    if (socket === undefined) return;
     if (this.#request.body === "chunked") return this.#give(chunk.length, socket.write(asChunk(chunk)));
     this.#left -= chunk.length;
     // What is beyond the length would be the next request on this connection.
@@ -86,7 +108,7 @@ export class Http1Stream implements UpstreamStream, Turn {
       return this.#fail(new EdgeError("bad_request", "less body than the content-length says"));
     try {
       if (this.#request.body === "chunked") {
-        this.#connection.socket.write(`0\r\n${requestFields(trailers)}\r\n`, "latin1");
+        this.#connection?.socket.write(`0\r\n${requestFields(trailers)}\r\n`, "latin1");
       }
       this.isSent = true;
     } catch (thrown) {
@@ -101,20 +123,20 @@ export class Http1Stream implements UpstreamStream, Turn {
   consume(bytes: number): void {
     const before = this.#underWay;
     this.#underWay -= bytes;
-    if (!this.#over && mayGoOn(before, this.#underWay)) this.#connection.socket.resume();
+    if (!this.#over && mayGoOn(before, this.#underWay)) this.#connection?.socket.resume();
   }
 
   cancel(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#connection.destroy();
+    this.#connection?.destroy();
   }
 
   // === what the connection tells
 
   connected(): void {
-    if (this.#over) return;
-    this.#send();
+    if (this.#over || this.#connection === undefined) return;
+    this.#send(this.#connection);
     // What is repeated was told of its connection before.
     if (!this.#repeated) this.#receiver.connected();
   }
@@ -130,7 +152,7 @@ export class Http1Stream implements UpstreamStream, Turn {
   data(view: Buffer): void {
     if (this.#over) return;
     this.#underWay += view.length;
-    if (this.#underWay > HIGH_WATER) this.#connection.socket.pause();
+    if (this.#underWay > HIGH_WATER) this.#connection?.socket.pause();
     this.#receiver.data(view);
   }
 
@@ -166,13 +188,11 @@ export class Http1Stream implements UpstreamStream, Turn {
   #repeat(): void {
     this.#repeated = true;
     this.isConnected = this.isSent = false;
-    this.#connection = this.#connections.connect(false);
-    this.#connection.begin(this.#request, this);
+    this.connect();
   }
 
   /** Sends the head; what of the body is there in this turn leaves with it, in one write. */
-  #send(): void {
-    const { socket } = this.#connection;
+  #send({ socket }: Connection): void {
     this.isConnected = true;
     this.isSent = this.#request.body === "none";
     if (!this.isSent) {
@@ -209,6 +229,10 @@ function asChunk(bytes: Buffer): Buffer {
   bytes.copy(chunk, at);
   chunk.latin1Write("\r\n", at + bytes.length, 2);
   return chunk;
+}
+
+function connect(stream: Http1Stream): void {
+  stream.connect();
 }
 
 function uncork(socket: Socket): void {

@@ -68,6 +68,7 @@ export class Http1Upstream implements Owner, Connections {
    * The receiver hears nothing before this returns. Throws `upstream_unprocessed` once the worker is given up.
    */
   open(request: WorkerRequest, receiver: WorkerReceiver): Http1Stream {
+    if (this.#isClosed) throw givenUp();
     return new Http1Stream(this, request, receiver);
   }
 
@@ -88,9 +89,12 @@ export class Http1Upstream implements Owner, Connections {
     return !this.#isClosed && this.#options.retries?.take(performance.now()) !== false;
   }
 
-  /** Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one. */
+  /**
+   * Opens a connection. With `halfOpen` it is for an upgrade: its two directions may end one by one. Throws `upstream_unprocessed`
+   * once the worker is given up.
+   */
   connect(halfOpen: boolean): Connection {
-    if (this.#isClosed) throw new EdgeError("upstream_unprocessed", "the worker is no longer asked");
+    if (this.#isClosed) throw givenUp();
     const { connectMs, headBytes } = this.#options;
     const receive = (bytes: Buffer): void => connection.receive(bytes);
     const options = { allowHalfOpen: halfOpen, onread: this.#intoBuffer(receive) };
@@ -134,4 +138,8 @@ export class Http1Upstream implements Owner, Connections {
     clearInterval(this.#clock);
     this.#clock = undefined;
   }
+}
+
+function givenUp(): EdgeError {
+  return new EdgeError("upstream_unprocessed", "the worker is no longer asked");
 }
