@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
-import type { Peer, RequestHead } from "../exchange.ts";
+import type { Peer } from "../exchange.ts";
 import { peerOf } from "../peer.ts";
 import { Progress } from "../progress.ts";
 import type { Connections, Member, TimeLimit } from "./connections.ts";
@@ -8,9 +8,9 @@ import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
 import type { SocketEnd } from "../socket-end.ts";
 import { Inbox } from "./inbox.ts";
-import { malformed } from "./malformed.ts";
 import { Output } from "./output.ts";
 import { refuse } from "./refuse.ts";
+import type { ClientRequest } from "./request-parser.ts";
 import { RequestParser } from "./request-parser.ts";
 import { HandedOver } from "./handed-over.ts";
 import { UpgradeExchange } from "./upgrade.ts";
@@ -55,14 +55,12 @@ export class Connection implements Carrier, Member {
     this.#end = end;
     this.#socket = socket;
     this.#all = all;
-    const { options } = all;
+    const { headBytes, fields } = all.options;
     this.#inbox = new Inbox(socket);
     this.progress = new Progress(socket);
     this.peer = peerOf(socket);
     this.output = new Output(socket, (bytes) => this.#exchange?.onSent(bytes));
-    this.#parser = new RequestParser(options.headBytes, options.fields, (chunk) =>
-      this.#exchange?.data(chunk),
-    );
+    this.#parser = new RequestParser(headBytes, fields, (chunk) => this.#exchange?.data(chunk));
     end.receive((bytes) => this.receive(bytes));
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onEnd);
@@ -190,7 +188,7 @@ export class Connection implements Carrier, Member {
     if (exchange === undefined && parser.isBetween) this.#waitedMs = 0;
     const next = parser.push(bytes, at);
     if (exchange === undefined) {
-      if (parser.request !== undefined) this.#begin();
+      if (parser.request !== undefined) this.#begin(parser.request);
     } else if (parser.isDone) {
       exchange.ended(parser.trailers);
       if (exchange.isOver) this.#onReplied();
@@ -198,10 +196,8 @@ export class Connection implements Carrier, Member {
     return next;
   }
 
-  #begin(): void {
-    const { request } = this.#parser;
-    if (request === undefined) return;
-    if (request.head.protocol === "websocket") return this.#beginTunnel(request.head);
+  #begin(request: ClientRequest): void {
+    if (request.head.protocol === "websocket") return this.#beginTunnel();
     const exchange = new Http1Exchange(this, request);
     this.#exchange = exchange;
     this.#all.options.handle(exchange);
@@ -257,18 +253,16 @@ export class Connection implements Carrier, Member {
 
   /** Answers in place of a worker. Behind a request that had no reply yet, nobody could tell whose reply that is. */
   #refuse(error: EdgeError): void {
-    if (this.#isBehind) return this.#close(true);
-    refuse(this.output, error);
+    if (!this.#isBehind) refuse(this.output, error);
     this.#close(true);
   }
 
   // === tunnels
 
-  #beginTunnel(head: RequestHead): void {
-    // A tunnel must not be opened on the strength of a request whose client had not seen the reply before it.
-    if (this.#isBehind) return this.#close(true);
-    if (head.hasBody) throw malformed("a WebSocket handshake with a body");
-    this.#state = "tunnel";
+  /** A tunnel must not be opened on the strength of a request whose client had not seen the reply before it. */
+  #beginTunnel(): void {
+    if (this.#isBehind) this.#close(true);
+    else this.#state = "tunnel";
   }
 
   /** The socket is the handshake's own from now on. A tunnel may last: nothing of what read its handshake is kept for it. */

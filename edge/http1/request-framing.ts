@@ -58,12 +58,15 @@ export function requestFraming({ method, version }: RequestLine, fields: HeaderL
   const isOld = version === "1.0";
   if (host === undefined && !isOld) throw malformed("no Host field");
   if (coding !== undefined) checkCoding(coding, length, isOld);
+  const body = coding === undefined ? countedBody(length) : "chunked";
+  const isWebSocket = upgrade !== undefined && method === "GET" && !isOld && upgrades(connection, upgrade);
+  if (isWebSocket && body !== "none") throw malformed("a WebSocket handshake with a body");
   return {
     host: host ?? "",
-    body: coding === undefined ? countedBody(length) : "chunked",
+    body,
     isLast: isOld || (connection !== undefined && names(connection, "close")),
     awaitsContinue: expect !== undefined && !isOld && expects(expect),
-    isWebSocket: upgrade !== undefined && method === "GET" && !isOld && upgrades(connection, upgrade),
+    isWebSocket,
   };
 }
 

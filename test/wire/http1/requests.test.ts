@@ -246,6 +246,18 @@ const bad: readonly Refusal[] = [
   ["an empty content-length", withField("content-length:"), 400, NO_NUMBER],
   ["a content-length beyond counting", withField("content-length: 9007199254740993"), 400, NO_NUMBER],
   [
+    "a WebSocket handshake with a counted body",
+    `${UPGRADE}Upgrade: websocket\r\nContent-Length: 2\r\n\r\nhi`,
+    400,
+    "a WebSocket handshake with a body",
+  ],
+  [
+    "a WebSocket handshake with chunks",
+    `${UPGRADE}Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    400,
+    "a WebSocket handshake with a body",
+  ],
+  [
     "content-length and chunks",
     withField("content-length: 5", "transfer-encoding: chunked"),
     400,
