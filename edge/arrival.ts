@@ -1,7 +1,7 @@
 import type { Exchange, RequestHead } from "./exchange.ts";
 import { find, listMembers } from "./headers.ts";
 import { jsonReply } from "./refusal.ts";
-import { TRACE_FIELDS } from "./trace.ts";
+import { TRACE_FIELDS } from "./observe/trace.ts";
 
 /** Where the edge itself says how a request has come to it, with DOCTOR=on (RFC 8615 reserves the prefix for such things). */
 export const ARRIVAL_PATH = "/.well-known/oneport";

@@ -1,7 +1,7 @@
 import { EdgeError, toEdgeError } from "./errors.ts";
 import type { Caller, Exchange, HeaderList } from "./exchange.ts";
 import { toWorker } from "./headers.ts";
-import type { Tally } from "./metrics.ts";
+import type { Tally } from "./observe/metrics.ts";
 import { mayOpen } from "./origin.ts";
 import type { Forward } from "./proxy/forward.ts";
 import { route } from "./route.ts";

@@ -1,4 +1,4 @@
-import type { Config } from "./config.ts";
+import type { Config } from "./settings/config.ts";
 import type { HeaderList, RequestHead } from "./exchange.ts";
 import { find, listMembers } from "./headers.ts";
 import { TOKEN } from "./message/token.ts";

@@ -1,5 +1,5 @@
 import type { EdgeError } from "./errors.ts";
-import type { SocketEnd } from "./socket-end.ts";
+import type { SocketEnd } from "./port/socket-end.ts";
 
 /** Header fields as a flat `[name, value, name, value, …]` list: order and repetition survive, names are lower-case. */
 export type HeaderList = readonly string[];

@@ -6,10 +6,10 @@ import type { Cors } from "./cors.ts";
 import type { Caller, Exchange, RequestHead, Route } from "./exchange.ts";
 import { GrpcWebExchange } from "./grpc-web/exchange.ts";
 import type { Lifecycle } from "./lifecycle.ts";
-import type { ExchangeLog } from "./exchange-log.ts";
-import type { Log } from "./log.ts";
-import type { Metrics, Tally } from "./metrics.ts";
-import { outcomeOf } from "./outcomes.ts";
+import type { ExchangeLog } from "./observe/exchange-log.ts";
+import type { Log } from "./observe/log.ts";
+import type { Metrics, Tally } from "./observe/metrics.ts";
+import { outcomeOf } from "./observe/outcomes.ts";
 import { route } from "./route.ts";
 
 export interface HandleDeps {

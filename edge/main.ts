@@ -1,13 +1,13 @@
-import type { Config } from "./config.ts";
-import { ConfigError, readConfig } from "./config.ts";
+import type { Config } from "./settings/config.ts";
+import { ConfigError, readConfig } from "./settings/config.ts";
 import { whyNotListening } from "./errors.ts";
-import { settingsOrExplain } from "./explain.ts";
+import { settingsOrExplain } from "./settings/explain.ts";
 import { withoutUndici } from "./lean.ts";
-import type { Log } from "./log.ts";
-import { createLog } from "./log.ts";
-import { standardOutput } from "./log-output.ts";
+import type { Log } from "./observe/log.ts";
+import { createLog } from "./observe/log.ts";
+import { standardOutput } from "./observe/log-output.ts";
 import type { Swap } from "./upstream/swap.ts";
-import { withUpstreamsFile } from "./upstreams-file.ts";
+import { withUpstreamsFile } from "./settings/upstreams-file.ts";
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   process.stdout.write(

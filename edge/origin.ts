@@ -1,6 +1,6 @@
 import type { RequestHead } from "./exchange.ts";
 import { findAll } from "./headers.ts";
-import { readOrigin } from "./parse.ts";
+import { readOrigin } from "./settings/parse.ts";
 
 /**
  * Whether a WebSocket may be opened by the page that asks for it (RFC 6455, section 10.2). A browser lets any page open one

@@ -22,7 +22,7 @@ export function jsonReply(status: number, value: object): OwnReply {
   return { status, headers, body };
 }
 
-/** HTTP and WebSocket (before the upgrade): the row's status and a short JSON body (DESIGN: "What a refusal looks like"). */
+/** HTTP and WebSocket (before the upgrade): the row's status and a short JSON body (docs/failures.md). */
 export function httpRefusal(error: EdgeError): OwnReply {
   const reply = jsonReply(error.row.http, { error: error.code, message: error.message });
   // RFC 6750, section 3: the challenge names the scheme; it says no more than the client needs to know.

@@ -2,7 +2,7 @@ import { isGrpcWebPreflight } from "./cors.ts";
 import type { RequestHead, Route } from "./exchange.ts";
 import { find } from "./headers.ts";
 
-/** Picks where a request goes (DESIGN part 2, "Routing"). Same head, same answer. */
+/** Picks where a request goes. Same head, same answer. */
 export function route(head: RequestHead): Route {
   const { memo } = head;
   return memo === undefined ? decide(head) : (memo.route ??= decide(head));

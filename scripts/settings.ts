@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { SETTINGS } from "../edge/config.ts";
+import { SETTINGS } from "../edge/settings/config.ts";
 import { FAILURES } from "../edge/errors.ts";
 import { WORKERS } from "./start/plan.ts";
 
@@ -11,7 +11,7 @@ const INTRO = `# Settings
 Settings are environment variables. All mistakes in them are printed at once, and the exit code is 2: nothing starts half.
 A name that is a letter or two off (AUTH_AUDIENC) is a mistake as well.
 
-This page is made from \`edge/config.ts\` and \`scripts/start/plan.ts\` by \`npm run settings\`; a test keeps it so.
+This page is made from \`edge/settings/config.ts\` and \`scripts/start/plan.ts\` by \`npm run settings\`; a test keeps it so.
 `;
 
 /** docs/settings.md, from the tables that the programs themselves read. */

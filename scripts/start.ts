@@ -1,6 +1,6 @@
-import { readConfig } from "../edge/config.ts";
-import { settingsOrExplain } from "../edge/explain.ts";
-import { withUpstreamsFile } from "../edge/upstreams-file.ts";
+import { readConfig } from "../edge/settings/config.ts";
+import { settingsOrExplain } from "../edge/settings/explain.ts";
+import { withUpstreamsFile } from "../edge/settings/upstreams-file.ts";
 import { planProcesses } from "./start/plan.ts";
 import { whenOrphaned } from "./start/orphaned.ts";
 import { readyBlock, replacedProtocols } from "./start/ready.ts";

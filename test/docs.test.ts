@@ -3,7 +3,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { SETTINGS, readConfig } from "../edge/config.ts";
+import { SETTINGS, readConfig } from "../edge/settings/config.ts";
 import { failuresPage, settingsPage } from "../scripts/settings.ts";
 import { WORKERS, planProcesses } from "../scripts/start/plan.ts";
 import { ROOT, output } from "./support/processes.ts";

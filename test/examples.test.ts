@@ -5,7 +5,7 @@ import { globSync, readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { Metadata } from "@grpc/grpc-js";
-import { address } from "../edge/parse.ts";
+import { address } from "../edge/settings/parse.ts";
 import { untilReachable } from "../edge/upstream/reachable.ts";
 import { Issuer } from "../scripts/token/issuer.ts";
 import { EMAIL, OPTIONS, settings } from "./support/auth.ts";

@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../settings/config.ts";
 import type { Caller, RequestHead } from "../exchange.ts";
 import { readToken } from "./bearer.ts";
 import { TokenCache } from "./cache.ts";

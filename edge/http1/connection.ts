@@ -1,12 +1,12 @@
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Peer } from "../exchange.ts";
-import { peerOf } from "../peer.ts";
-import { Progress } from "../progress.ts";
+import { peerOf } from "../port/peer.ts";
+import { Progress } from "../port/progress.ts";
 import type { Connections, Member, TimeLimit } from "./connections.ts";
 import type { Carrier } from "./exchange.ts";
 import { Http1Exchange } from "./exchange.ts";
-import type { SocketEnd } from "../socket-end.ts";
+import type { SocketEnd } from "../port/socket-end.ts";
 import { Inbox } from "./inbox.ts";
 import { Output } from "./output.ts";
 import { refuse } from "./refuse.ts";

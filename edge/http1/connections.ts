@@ -1,7 +1,7 @@
 import type { Handler } from "../exchange.ts";
 import type { LimitName } from "../limits.ts";
 import type { FieldReader } from "../message/fields.ts";
-import type { Progress } from "../progress.ts";
+import type { Progress } from "../port/progress.ts";
 
 /** What holds for every connection; the limits are those of config.ts, in bytes and milliseconds. */
 export interface ConnectionOptions {

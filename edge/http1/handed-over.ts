@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Progress } from "../progress.ts";
+import type { Progress } from "../port/progress.ts";
 import type { Connections, Member } from "./connections.ts";
 
 /** A connection that has become a tunnel: its socket is the tunnel's, and it counts as open until that has closed. */

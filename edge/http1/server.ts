@@ -1,4 +1,4 @@
-import type { Config } from "../config.ts";
+import type { Config } from "../settings/config.ts";
 import type { Handler, ProtocolServer } from "../exchange.ts";
 import type { LimitName } from "../limits.ts";
 import { FieldReader } from "../message/fields.ts";

@@ -1,13 +1,13 @@
 import type { Socket } from "node:net";
-import type { Config } from "../config.ts";
+import type { Config } from "../settings/config.ts";
 import { EdgeError } from "../errors.ts";
 import type { Handler, ProtocolServer, RequestHead } from "../exchange.ts";
-import { peerOf } from "../peer.ts";
+import { peerOf } from "../port/peer.ts";
 import { Connection } from "./connection.ts";
 import { Http2Exchange } from "./exchange.ts";
 import { checkHead, readHead } from "./head.ts";
 import type { LimitName, Limits } from "../limits.ts";
-import type { SocketEnd } from "../socket-end.ts";
+import type { SocketEnd } from "../port/socket-end.ts";
 import { resetBy } from "./reset.ts";
 import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";

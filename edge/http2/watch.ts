@@ -2,7 +2,7 @@ import type { Connection } from "./connection.ts";
 import type { ErrorCode } from "./frame.ts";
 import type { Limits } from "../limits.ts";
 import { PROGRESS_BYTES } from "../limits.ts";
-import { Progress } from "../progress.ts";
+import { Progress } from "../port/progress.ts";
 
 /**
  * The clock of one connection: what the peer has to do, and by when. It is driven from outside, once for all connections

@@ -1,10 +1,10 @@
 import type { Socket } from "node:net";
-import { readConfig } from "../config.ts";
+import { readConfig } from "../settings/config.ts";
 import type { Edge } from "../edge.ts";
 import { withoutUndici } from "../lean.ts";
-import { createLog } from "../log.ts";
-import { standardOutput } from "../log-output.ts";
-import { adopt } from "../socket-end.ts";
+import { createLog } from "../observe/log.ts";
+import { standardOutput } from "../observe/log-output.ts";
+import { adopt } from "../port/socket-end.ts";
 import { Connections } from "./connections.ts";
 import type { ToChild, ToParent } from "./messages.ts";
 

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import type { Socket } from "node:net";
-import type { Family } from "../families.ts";
+import type { Family } from "../observe/families.ts";
 import type { Upstreams } from "../upstream/swap.ts";
 import { settingsOf } from "../upstream/swap.ts";
 import type { Report, ToChild, ToParent } from "./messages.ts";

@@ -1,4 +1,4 @@
-import type { EndpointView, UpstreamsView } from "../admin.ts";
+import type { EndpointView, UpstreamsView } from "../admin/admin.ts";
 
 /**
  * One view of the endpoints from those of several processes: healthy when it gets requests from any of them, numbers added up,

@@ -1,5 +1,5 @@
-import type { UpstreamsView } from "../admin.ts";
-import type { Family } from "../families.ts";
+import type { UpstreamsView } from "../admin/admin.ts";
+import type { Family } from "../observe/families.ts";
 import type { Upstreams } from "../upstream/swap.ts";
 
 /** What the parent says to a child. A connection comes with its socket. */

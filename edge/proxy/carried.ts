@@ -1,7 +1,7 @@
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { toClient } from "../headers.ts";
-import type { SocketEnd } from "../socket-end.ts";
+import type { SocketEnd } from "../port/socket-end.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import type { Forward } from "./forward.ts";

@@ -1,9 +1,9 @@
-import { formatGrpcTimeout, parseGrpcTimeout } from "../deadline.ts";
+import { formatGrpcTimeout, parseGrpcTimeout } from "./deadline.ts";
 import type { FailureCode } from "../errors.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Exchange, HeaderList, RequestHead } from "../exchange.ts";
 import { find, toClient, trailersToClient, withoutFields } from "../headers.ts";
-import { readGrpcStatus } from "../outcomes.ts";
+import { readGrpcStatus } from "../observe/outcomes.ts";
 import { Recall } from "../recall.ts";
 import type { Attempt } from "./repeatable-body.ts";
 import { RepeatableBody } from "./repeatable-body.ts";

@@ -2,8 +2,8 @@ import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
-import type { SocketEnd } from "../socket-end.ts";
-import { writeCopy } from "../socket-end.ts";
+import type { SocketEnd } from "../port/socket-end.ts";
+import { writeCopy } from "../port/socket-end.ts";
 import type { Listener } from "./stand-ins.ts";
 import { FrameTracker, closeFrame } from "./websocket-frames.ts";
 

@@ -2,7 +2,7 @@ import type { OnReadOpts, Socket, TcpNetConnectOpts } from "node:net";
 import { connect, isIP } from "node:net";
 import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
 import { EdgeError, fromConnecting, fromSecuring } from "../errors.ts";
-import type { Address, TlsAddress } from "../parse.ts";
+import type { Address, TlsAddress } from "../settings/parse.ts";
 
 /** What the connections over TLS to one worker have in common. Empty at first. */
 export interface TlsMemory {

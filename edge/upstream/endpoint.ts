@@ -1,5 +1,5 @@
-import { Tally } from "../metrics.ts";
-import type { Address } from "../parse.ts";
+import { Tally } from "../observe/metrics.ts";
+import type { Address } from "../settings/parse.ts";
 
 /** How many checks in a row turn an endpoint. */
 export interface CheckPolicy {

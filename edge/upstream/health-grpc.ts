@@ -1,8 +1,8 @@
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { find } from "../headers.ts";
-import type { HealthCheck } from "../health-check.ts";
-import type { Address } from "../parse.ts";
+import type { HealthCheck } from "../settings/health-check.ts";
+import type { Address } from "../settings/parse.ts";
 import type { Ask, Check, Verdict } from "./health-probe.ts";
 import { USER_AGENT, askTcp, authorityOf, credentialsOf } from "./health-probe.ts";
 import type { Origin } from "./origin.ts";

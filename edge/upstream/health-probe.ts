@@ -1,6 +1,6 @@
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import type { Address } from "../parse.ts";
+import type { Address } from "../settings/parse.ts";
 import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
 import type { Origin } from "./origin.ts";
 

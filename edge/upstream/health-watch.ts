@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EdgeError } from "../errors.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../observe/log.ts";
 import type { CheckPolicy, EjectPolicy, Endpoint } from "./endpoint.ts";
 import type { Check, Verdict } from "./health-probe.ts";
 import { probe } from "./health-probe.ts";

@@ -1,9 +1,9 @@
 import { fetchIdToken } from "../auth/id-token.ts";
 import { Identity } from "../auth/identity.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../settings/config.ts";
 import type { HeaderList } from "../exchange.ts";
-import type { Log } from "../log.ts";
-import type { Address } from "../parse.ts";
+import type { Log } from "../observe/log.ts";
+import type { Address } from "../settings/parse.ts";
 
 /** How the edge says to a worker who it is. */
 export interface Credentials {

@@ -1,5 +1,5 @@
-import { Tallies } from "../metrics.ts";
-import type { Address } from "../parse.ts";
+import { Tallies } from "../observe/metrics.ts";
+import type { Address } from "../settings/parse.ts";
 import { Endpoint } from "./endpoint.ts";
 
 /** An endpoint for one exchange, and its release. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Config } from "../config.ts";
+import type { Config } from "../settings/config.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
-import type { Address } from "../parse.ts";
+import type { Address } from "../settings/parse.ts";
 import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Origin } from "./origin.ts";

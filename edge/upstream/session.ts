@@ -8,7 +8,7 @@ import type { Limits } from "../limits.ts";
 import { resetBy } from "../http2/reset.ts";
 import type { StreamEvents } from "../http2/stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
-import type { Address } from "../parse.ts";
+import type { Address } from "../settings/parse.ts";
 import type { TlsMemory } from "./connect.ts";
 import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
 import type { Origin } from "./origin.ts";

@@ -1,9 +1,9 @@
-import type { Config, Environment, Protocol } from "../config.ts";
-import { SETTINGS, UPSTREAMS } from "../config.ts";
+import type { Config, Environment, Protocol } from "../settings/config.ts";
+import { SETTINGS, UPSTREAMS } from "../settings/config.ts";
 import type { EdgeError } from "../errors.ts";
 import { toEdgeError } from "../errors.ts";
-import type { Log } from "../log.ts";
-import type { Address } from "../parse.ts";
+import type { Log } from "../observe/log.ts";
+import type { Address } from "../settings/parse.ts";
 import { whyUnreachable } from "./reachable.ts";
 
 /** The upstreams of every protocol. */

@@ -1,7 +1,7 @@
-import type { Config } from "../config.ts";
-import type { Log } from "../log.ts";
-import type { Tallies } from "../metrics.ts";
-import type { Address } from "../parse.ts";
+import type { Config } from "../settings/config.ts";
+import type { Log } from "../observe/log.ts";
+import type { Tallies } from "../observe/metrics.ts";
+import type { Address } from "../settings/parse.ts";
 import type { Check } from "./health-probe.ts";
 import { askGrpc } from "./health-grpc.ts";
 import type { Http1Check } from "./health-http1.ts";

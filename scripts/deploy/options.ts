@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
-import type { Parse } from "../../edge/parse.ts";
-import { SettingError, fail, integer } from "../../edge/parse.ts";
+import type { Parse } from "../../edge/settings/parse.ts";
+import { SettingError, fail, integer } from "../../edge/settings/parse.ts";
 
 interface Option {
   /** What stands for the value in the help text; a flag has none. */

@@ -1,5 +1,5 @@
-import type { Config } from "../../edge/config.ts";
-import { ConfigError, readConfig } from "../../edge/config.ts";
+import type { Config } from "../../edge/settings/config.ts";
+import { ConfigError, readConfig } from "../../edge/settings/config.ts";
 import type { Options } from "./options.ts";
 
 type Pair = readonly [name: string, value: string];

@@ -1,8 +1,8 @@
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import type { Config, Environment } from "../../edge/config.ts";
-import { ConfigError } from "../../edge/config.ts";
-import { SettingError, integer } from "../../edge/parse.ts";
+import type { Config, Environment } from "../../edge/settings/config.ts";
+import { ConfigError } from "../../edge/settings/config.ts";
+import { SettingError, integer } from "../../edge/settings/parse.ts";
 import { EDGE_FLAGS } from "./flags.ts";
 
 /** One process to start. */

@@ -1,4 +1,4 @@
-import type { Config } from "../../edge/config.ts";
+import type { Config } from "../../edge/settings/config.ts";
 import { WORKERS } from "./plan.ts";
 
 type Protocol = (typeof WORKERS)[number]["protocol"];

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket, WebSocketServer } from "ws";
-import type { EndpointView } from "../../edge/admin.ts";
+import type { EndpointView } from "../../edge/admin/admin.ts";
 import { h2, http2Client } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import { swappable } from "../support/swapping.ts";

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Metadata } from "@grpc/grpc-js";
 import type { WebSocket } from "ws";
-import { ConfigError, readConfig } from "../../edge/config.ts";
+import { ConfigError, readConfig } from "../../edge/settings/config.ts";
 import { settingsOf, upstreamsOf } from "../../edge/upstream/swap.ts";
 import { planProcesses } from "../../scripts/start/plan.ts";
 import { h2, http2Client, talk } from "../support/clients.ts";

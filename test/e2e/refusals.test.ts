@@ -1,4 +1,4 @@
-// Every refusal in the shape each protocol expects (DESIGN: "What a refusal looks like"), over real sockets.
+// Every refusal in the shape each protocol expects (docs/failures.md), over real sockets.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import { listen } from "../../edge/listen.ts";
+import { listen } from "../../edge/port/listen.ts";
 import { childPid, family, freePort } from "../support/family.ts";
 import { Program, ROOT } from "../support/processes.ts";
 import { start } from "../support/start.ts";

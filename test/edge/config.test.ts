@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Config } from "../../edge/config.ts";
-import { ConfigError, START_SETTINGS, readConfig } from "../../edge/config.ts";
+import type { Config } from "../../edge/settings/config.ts";
+import { ConfigError, START_SETTINGS, readConfig } from "../../edge/settings/config.ts";
 import { WORKERS } from "../../scripts/start/plan.ts";
 
 function mistakes(env: Record<string, string>): readonly string[] {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Cors, isGrpcWebPreflight } from "../../edge/cors.ts";
-import { ConfigError, readConfig } from "../../edge/config.ts";
+import { ConfigError, readConfig } from "../../edge/settings/config.ts";
 import type { RequestHead } from "../../edge/exchange.ts";
 import { GET, fields, lines } from "../support/heads.ts";
 

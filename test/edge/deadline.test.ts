@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatGrpcTimeout, parseGrpcTimeout } from "../../edge/deadline.ts";
+import { formatGrpcTimeout, parseGrpcTimeout } from "../../edge/proxy/deadline.ts";
 
 const parsed: [text: string, ms: number | undefined][] = [
   ["1H", 3_600_000],

@@ -1,7 +1,7 @@
 // Whether a worker gets new requests, by what becomes of its connections, checks and exchanges. Time is a number here.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { address } from "../../edge/parse.ts";
+import { address } from "../../edge/settings/parse.ts";
 import { Endpoint } from "../../edge/upstream/endpoint.ts";
 
 const POLICY = {

@@ -4,11 +4,11 @@ import { EdgeError } from "../../edge/errors.ts";
 import type { FailureCode } from "../../edge/errors.ts";
 import { HeadMemo } from "../../edge/exchange.ts";
 import type { Exchange, Route } from "../../edge/exchange.ts";
-import type { ExchangeLogOptions } from "../../edge/exchange-log.ts";
-import { ExchangeLog } from "../../edge/exchange-log.ts";
-import { createLog } from "../../edge/log.ts";
-import { Tally } from "../../edge/metrics.ts";
-import { OUTCOMES, outcomeOf } from "../../edge/outcomes.ts";
+import type { ExchangeLogOptions } from "../../edge/observe/exchange-log.ts";
+import { ExchangeLog } from "../../edge/observe/exchange-log.ts";
+import { createLog } from "../../edge/observe/log.ts";
+import { Tally } from "../../edge/observe/metrics.ts";
+import { OUTCOMES, outcomeOf } from "../../edge/observe/outcomes.ts";
 
 type Line = Record<string, unknown> & { readonly httpRequest: Record<string, unknown> };
 

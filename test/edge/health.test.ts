@@ -1,9 +1,9 @@
 // What health checks are written as, and what a gRPC worker's answer means.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HealthCheck, HealthKind } from "../../edge/health-check.ts";
-import { healthCheck } from "../../edge/health-check.ts";
-import { SettingError } from "../../edge/parse.ts";
+import type { HealthCheck, HealthKind } from "../../edge/settings/health-check.ts";
+import { healthCheck } from "../../edge/settings/health-check.ts";
+import { SettingError } from "../../edge/settings/parse.ts";
 import { healthRequest, judgeHealth } from "../../edge/upstream/health-grpc.ts";
 
 const ALL: readonly HealthKind[] = ["off", "tcp", "http", "grpc", "websocket"];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { GatheredOutput } from "../../edge/log-output.ts";
+import { GatheredOutput } from "../../edge/observe/log-output.ts";
 import { ROOT } from "../support/processes.ts";
 
 /** A pipe that takes as much as it is told to. */
@@ -120,7 +120,7 @@ test("a pipe that nobody reads any more: everything is thrown away and counted",
 });
 
 const WRITER = `
-  import { standardOutput } from "${ROOT}edge/log-output.ts";
+  import { standardOutput } from "${ROOT}edge/observe/log-output.ts";
   const output = standardOutput(process.argv[1] === "shared");
   for (let at = 0; at < 3000; at++) output.write(Buffer.from(String(at).padEnd(99, ".") + "\\n"));
   process.stderr.write("written");

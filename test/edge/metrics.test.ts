@@ -3,12 +3,12 @@ import { test } from "node:test";
 import { EdgeError, FAILURES } from "../../edge/errors.ts";
 import type { FailureCode } from "../../edge/errors.ts";
 import type { Exchange } from "../../edge/exchange.ts";
-import type { Clients } from "../../edge/families.ts";
-import { counter, edgeFamilies, gauge, sample } from "../../edge/families.ts";
+import type { Clients } from "../../edge/observe/families.ts";
+import { counter, edgeFamilies, gauge, sample } from "../../edge/observe/families.ts";
 import { EXCEEDED } from "../../edge/limits.ts";
-import { Metrics, Tallies, Tally } from "../../edge/metrics.ts";
-import { OUTCOMES, outcomeOf, readGrpcStatus } from "../../edge/outcomes.ts";
-import { cumulative, loadPrometheus } from "../../edge/prometheus.ts";
+import { Metrics, Tallies, Tally } from "../../edge/observe/metrics.ts";
+import { OUTCOMES, outcomeOf, readGrpcStatus } from "../../edge/observe/outcomes.ts";
+import { cumulative, loadPrometheus } from "../../edge/observe/prometheus.ts";
 import { parseMetrics } from "../support/prometheus.ts";
 
 const { merge, render } = await loadPrometheus();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Address } from "../../edge/parse.ts";
-import { address } from "../../edge/parse.ts";
+import type { Address } from "../../edge/settings/parse.ts";
+import { address } from "../../edge/settings/parse.ts";
 import type { Endpoint } from "../../edge/upstream/endpoint.ts";
 import { Pool } from "../../edge/upstream/pool.ts";
 

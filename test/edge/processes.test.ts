@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { EndpointView } from "../../edge/admin.ts";
+import type { EndpointView } from "../../edge/admin/admin.ts";
 import { countCpus } from "../../edge/processes/count.ts";
 import { mergeUpstreams } from "../../edge/processes/merge.ts";
 import { fewestConnections } from "../../edge/processes/pick.ts";

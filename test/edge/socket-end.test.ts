@@ -7,8 +7,8 @@ import { duplexPair } from "node:stream";
 import type { TestContext } from "node:test";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import type { SocketEnd } from "../../edge/socket-end.ts";
-import { adopt, writeCopy } from "../../edge/socket-end.ts";
+import type { SocketEnd } from "../../edge/port/socket-end.ts";
+import { adopt, writeCopy } from "../../edge/port/socket-end.ts";
 
 interface Ends {
   readonly client: Socket;

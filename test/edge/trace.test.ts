@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Trace } from "../../edge/trace.ts";
-import { readTrace } from "../../edge/trace.ts";
+import type { Trace } from "../../edge/observe/trace.ts";
+import { readTrace } from "../../edge/observe/trace.ts";
 
 const ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";

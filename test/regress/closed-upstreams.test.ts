@@ -7,8 +7,8 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { readConfig } from "../../edge/config.ts";
-import { address } from "../../edge/parse.ts";
+import { readConfig } from "../../edge/settings/config.ts";
+import { address } from "../../edge/settings/parse.ts";
 import { Http2Upstream } from "../../edge/upstream/session.ts";
 import { Asking, GET, ask, upstreamTo } from "../support/http1-client.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { SETTINGS, readConfig } from "../../edge/config.ts";
+import { SETTINGS, readConfig } from "../../edge/settings/config.ts";
 import { planDeploy } from "../../scripts/deploy/plan.ts";
 import { WORKERS } from "../../scripts/start/plan.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { SETTINGS, readConfig } from "../../edge/config.ts";
+import { SETTINGS, readConfig } from "../../edge/settings/config.ts";
 import { originOf } from "../../edge/upstream/origin.ts";
 import { WORKERS } from "../../scripts/start/plan.ts";
 import { SILENCE } from "../support/silence.ts";

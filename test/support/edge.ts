@@ -1,8 +1,8 @@
 import type { TestContext } from "node:test";
-import { readConfig } from "../../edge/config.ts";
+import { readConfig } from "../../edge/settings/config.ts";
 import type { OpenEdge } from "../../edge/edge.ts";
 import { startEdge } from "../../edge/edge.ts";
-import { createLog } from "../../edge/log.ts";
+import { createLog } from "../../edge/observe/log.ts";
 
 export interface TestEdge {
   readonly port: number;

@@ -1,6 +1,6 @@
 import type { EdgeError } from "../../edge/errors.ts";
 import type { HeaderList } from "../../edge/exchange.ts";
-import { address } from "../../edge/parse.ts";
+import { address } from "../../edge/settings/parse.ts";
 import { requestHead } from "../../edge/upstream/http1/request-head.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../../edge/upstream/http1/stream.ts";
 import { Http1Upstream } from "../../edge/upstream/http1/upstream.ts";

@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import type { TestContext } from "node:test";
-import { readConfig } from "../../edge/config.ts";
+import { readConfig } from "../../edge/settings/config.ts";
 import type { EdgeError } from "../../edge/errors.ts";
 import type { BodyReceiver, Exchange } from "../../edge/exchange.ts";
 import type { LimitName } from "../../edge/limits.ts";
-import type { EdgeServer } from "../../edge/server.ts";
-import { createEdgeServer } from "../../edge/server.ts";
+import type { EdgeServer } from "../../edge/port/server.ts";
+import { createEdgeServer } from "../../edge/port/server.ts";
 import type { RawClient } from "./clients.ts";
 
 /** An edge without workers: exchanges are the test's own. */

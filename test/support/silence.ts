@@ -1,5 +1,5 @@
-import type { Log } from "../../edge/log.ts";
-import { createLog } from "../../edge/log.ts";
+import type { Log } from "../../edge/observe/log.ts";
+import { createLog } from "../../edge/observe/log.ts";
 
 /** A log that nobody reads. */
 export const SILENCE: Log = createLog(

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import { EdgeError, fromUpstream, isStale, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
-import type { Address } from "../../parse.ts";
-import type { SocketEnd } from "../../socket-end.ts";
+import type { Address } from "../../settings/parse.ts";
+import type { SocketEnd } from "../../port/socket-end.ts";
 import { failedBy, readyEvent } from "../connect.ts";
 import type { Asked } from "./framing.ts";
 import type { ReplyEvents, ReplyParser } from "./reply-parser.ts";

@@ -2,7 +2,7 @@ import type { OnReadOpts } from "node:net";
 import { EdgeError } from "../../errors.ts";
 import { FieldReader } from "../../message/fields.ts";
 import { KnownHeads } from "../../message/known-heads.ts";
-import type { Address } from "../../parse.ts";
+import type { Address } from "../../settings/parse.ts";
 import type { TlsMemory } from "../connect.ts";
 import { connectTo } from "../connect.ts";
 import type { Origin } from "../origin.ts";

@@ -1,6 +1,6 @@
-import { readConfig } from "../../../edge/config.ts";
+import { readConfig } from "../../../edge/settings/config.ts";
 import type { Exchange } from "../../../edge/exchange.ts";
-import { createEdgeServer } from "../../../edge/server.ts";
+import { createEdgeServer } from "../../../edge/port/server.ts";
 import * as calls from "../calls.ts";
 
 /**

@@ -1,7 +1,7 @@
 // What the doctor says of callers who are refused, and of an edge without a proxy in front.
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { readUpstreams } from "../../../edge/config.ts";
+import { readUpstreams } from "../../../edge/settings/config.ts";
 import { held } from "../../../scripts/doctor/hold.ts";
 import { Issuer } from "../../../scripts/token/issuer.ts";
 import { signJwt } from "../../../scripts/token/jwt.ts";

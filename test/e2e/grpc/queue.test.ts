@@ -4,7 +4,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, ServerHttp2Stream } from "n
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { h2, http2Client, settle } from "../../support/clients.ts";
-import type { UpstreamsView } from "../../../edge/admin.ts";
+import type { UpstreamsView } from "../../../edge/admin/admin.ts";
 import { testEdge } from "../../support/edge.ts";
 import { freePort } from "../../support/family.ts";
 import { GRPC, message } from "../../support/grpc.ts";

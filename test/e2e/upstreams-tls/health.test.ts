@@ -1,9 +1,9 @@
 // Checks of workers over TLS: the worker must prove who it is, and is told who asks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readConfig } from "../../../edge/config.ts";
-import type { Address } from "../../../edge/parse.ts";
-import { address } from "../../../edge/parse.ts";
+import { readConfig } from "../../../edge/settings/config.ts";
+import type { Address } from "../../../edge/settings/parse.ts";
+import { address } from "../../../edge/settings/parse.ts";
 import { askGrpc } from "../../../edge/upstream/health-grpc.ts";
 import { askHttp1 } from "../../../edge/upstream/health-http1.ts";
 import type { Check, Verdict } from "../../../edge/upstream/health-probe.ts";

@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
-import { address } from "../../../edge/parse.ts";
+import { address } from "../../../edge/settings/parse.ts";
 import { whyUnreachable } from "../../../edge/upstream/reachable.ts";
 import { Authority } from "../../support/certificates.ts";
 import { h2, http2Client } from "../../support/clients.ts";

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import type { SocketEnd } from "../../../edge/socket-end.ts";
+import type { SocketEnd } from "../../../edge/port/socket-end.ts";
 import { requestHead } from "../../../edge/upstream/http1/request-head.ts";
 import { Asking, GET, ask, counted, upstreamTo } from "../../support/http1-client.ts";
 import { rawWorker } from "../../support/workers.ts";

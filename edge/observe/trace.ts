@@ -1,5 +1,5 @@
-import type { HeaderList } from "./exchange.ts";
-import { findAll } from "./headers.ts";
+import type { HeaderList } from "../exchange.ts";
+import { findAll } from "../headers.ts";
 
 const TRACEPARENT = "traceparent";
 const CLOUD_TRACE = "x-cloud-trace-context";

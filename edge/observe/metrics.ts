@@ -1,6 +1,6 @@
-import type { Route } from "./exchange.ts";
-import type { LimitName } from "./limits.ts";
-import { EXCEEDED } from "./limits.ts";
+import type { Route } from "../exchange.ts";
+import type { LimitName } from "../limits.ts";
+import { EXCEEDED } from "../limits.ts";
 import { OUTCOMES } from "./outcomes.ts";
 
 /** Upper bounds of how long exchanges take, in milliseconds; the last one is for WebSockets. */

@@ -1,11 +1,11 @@
 import type { IncomingMessage, Server } from "node:http";
 import { createServer } from "node:http";
-import type { Protocol } from "./config.ts";
-import { UPSTREAMS, readUpstreams } from "./config.ts";
-import type { Phase } from "./lifecycle.ts";
-import { SettingError } from "./parse.ts";
-import type { Swap } from "./upstream/swap.ts";
-import { UnreachableError } from "./upstream/swap.ts";
+import type { Protocol } from "../settings/config.ts";
+import { UPSTREAMS, readUpstreams } from "../settings/config.ts";
+import type { Phase } from "../lifecycle.ts";
+import { SettingError } from "../settings/parse.ts";
+import type { Swap } from "../upstream/swap.ts";
+import { UnreachableError } from "../upstream/swap.ts";
 
 /** What the admin port shows of one endpoint. */
 export interface EndpointView {

@@ -1,5 +1,5 @@
 import type { EndpointView } from "./admin.ts";
-import type { Endpoint } from "./upstream/endpoint.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
 
 /** What the admin port shows of an endpoint now. */
 export function viewOf(endpoint: Endpoint<unknown>): EndpointView {

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Peer } from "./exchange.ts";
+import type { Peer } from "../exchange.ts";
 
 export function peerOf(socket: Socket): Peer {
   return {

@@ -1,7 +1,7 @@
-import type { Config } from "./config.ts";
-import type { EdgeError } from "./errors.ts";
-import type { Caller, Exchange, Route } from "./exchange.ts";
-import { clientAddress, find } from "./headers.ts";
+import type { Config } from "../settings/config.ts";
+import type { EdgeError } from "../errors.ts";
+import type { Caller, Exchange, Route } from "../exchange.ts";
+import { clientAddress, find } from "../headers.ts";
 import type { Log } from "./log.ts";
 import { LineBuffer, putDigits } from "./line-buffer.ts";
 import { SEVERITIES } from "./log.ts";

@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import { isFullPipe } from "./errors.ts";
+import { isFullPipe } from "../errors.ts";
 
 /** Where lines go, each a whole one. */
 export interface LogOutput {

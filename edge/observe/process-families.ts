@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import type { Family } from "./families.ts";
 import { counter, gauge, sample } from "./families.ts";
-import { mostOpenFiles } from "./open-files.ts";
+import { mostOpenFiles } from "../port/open-files.ts";
 
 /** How often the event loop's delay is measured, in milliseconds, once somebody has asked for it. */
 const LAG_EVERY_MS = 20;
@@ -66,7 +66,7 @@ function late(ns: number): number {
 }
 
 function readVersion(): string {
-  const file = new URL("../package.json", import.meta.url);
+  const file = new URL("../../package.json", import.meta.url);
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
 import { createServer } from "node:net";
-import type { Config } from "./config.ts";
-import type { Handler, ProtocolServer } from "./exchange.ts";
-import type { Clients } from "./families.ts";
-import { createHttp1 } from "./http1/server.ts";
-import type { LimitName } from "./limits.ts";
-import { createHttp2 } from "./http2/server.ts";
+import type { Config } from "../settings/config.ts";
+import type { Handler, ProtocolServer } from "../exchange.ts";
+import type { Clients } from "../observe/families.ts";
+import { createHttp1 } from "../http1/server.ts";
+import type { LimitName } from "../limits.ts";
+import { createHttp2 } from "../http2/server.ts";
 import { listen } from "./listen.ts";
 import { connectionsFor, mostOpenFiles } from "./open-files.ts";
 import { sniff } from "./sniff.ts";

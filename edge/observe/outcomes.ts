@@ -1,6 +1,6 @@
-import type { EdgeError, FailureCode } from "./errors.ts";
-import { FAILURES } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
+import type { EdgeError, FailureCode } from "../errors.ts";
+import { FAILURES } from "../errors.ts";
+import type { Exchange } from "../exchange.ts";
 
 /** One way for an exchange to end, and whose fault that was. */
 export interface Outcome {

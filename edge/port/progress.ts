@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { PROGRESS_BYTES } from "./limits.ts";
+import { PROGRESS_BYTES } from "../limits.ts";
 
 /** Tells a peer that takes nothing of what waits for it from one that is merely slow. */
 export class Progress {
