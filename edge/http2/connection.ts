@@ -22,7 +22,7 @@ import { StreamTable } from "./stream-table.ts";
 import { Stream } from "./stream.ts";
 import { Watch } from "./watch.ts";
 
-/** Streams that a worker is sure to take before it has said how many (RFC 9113, section 6.5.2, advises against less). */
+/** Streams that a worker is taken to allow before it has said how many (RFC 9113, section 6.5.2, advises against less). */
 const UNTOLD_STREAMS = 100;
 
 /**
@@ -36,6 +36,8 @@ export interface ConnectionOptions {
   readonly streamWindow: number;
   readonly connectionWindow: number;
   readonly maxStreams: number;
+  /** Streams that the peer is taken to allow until it says how many; without it, UNTOLD_STREAMS. */
+  readonly untoldStreams?: number | undefined;
   readonly maxHeadBytes: number;
   readonly connectProtocol: boolean;
   readonly limits: Limits;
@@ -70,13 +72,14 @@ export class Connection {
   readonly #encoder: Encoder;
   readonly #goodbye = new Goodbye();
   readonly #mayWrite = (): boolean => !this.writer.isFull;
-  #maxStreamsOut = UNTOLD_STREAMS;
+  #maxStreamsOut: number;
   #dead = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.socket = socket;
     this.abortedBy = options.abortedBy;
     this.#options = options;
+    this.#maxStreamsOut = options.untoldStreams ?? UNTOLD_STREAMS;
     this.#intake = new Intake(this, options);
     this.#encoder = new Encoder({ maxTableBytes: DEFAULT_TABLE_BYTES, huffman: options.role === "server" });
     this.writer = new FrameWriter(socket, this.#encoder, () => this.pump());
@@ -104,6 +107,11 @@ export class Connection {
   /** True when the peer knows which stream of its own was the last (server role). */
   get isTold(): boolean {
     return this.#goodbye.isTold;
+  }
+
+  /** Streams that the peer allows at a time, as far as that is known. */
+  get maxStreamsOut(): number {
+    return this.#maxStreamsOut;
   }
 
   get hasRoom(): boolean {

@@ -92,6 +92,7 @@ export const SETTINGS = {
   connections:     optional("LIMIT_CONNECTIONS", integer(1, 1_000_000), "Client connections that each edge process has at most; what is beyond is closed at once. Without it: half of the files it may have open (`ulimit -n`), less 32."),
   streams:         given("LIMIT_STREAMS", integer(1, 10_000), "256", "Concurrent HTTP/2 streams on one client connection."),
   maxActive:       given("LIMIT_UPSTREAM_ACTIVE", integer(1, 1_000_000), "10000", "Exchanges that one worker may have at a time, WebSockets and what waits for it included. When all have as many: 503 with `retry-after`, gRPC status 8 (RESOURCE_EXHAUSTED), at once."),
+  maxUpstreamConnections: given("LIMIT_UPSTREAM_CONNECTIONS", integer(1, 1000), "16", "HTTP/2 connections to one gRPC worker at a time; another one is opened when all streams that it allows on these (SETTINGS_MAX_CONCURRENT_STREAMS) are used, and calls wait when there are as many."),
   connectMs:       given("LIMIT_CONNECT_MS", integer(10, 60_000), "3000", "Milliseconds a connection to a worker may take, looking up its name and the TLS handshake included."),
   httpHealthCheck: given("HTTP_HEALTH_CHECK", healthCheck("off", "tcp", "http"), "tcp", "How it is found out whether an HTTP worker is well: `off`, `tcp` (it accepts a connection) or `http:/path` (it answers a GET with a 2xx)."),
   grpcHealthCheck: given("GRPC_HEALTH_CHECK", healthCheck("off", "tcp", "grpc"), "tcp", "The same for gRPC workers: `off`, `tcp`, `grpc` or `grpc:service` (grpc.health.v1 says SERVING, or is not implemented)."),

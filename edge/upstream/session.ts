@@ -30,44 +30,57 @@ export interface UpstreamStream extends Outgoing {
   cancel(): void;
 }
 
-/**
- *            ready()                  'connect'              GOAWAY, 'close', 'error'
- *  closed ───────────▶ connecting ───────────────▶ ready ───────────────────────────▶ closed
- *     ▲                    │ 'error'
- *     └────────────────────┘                       any ── close() ──▶ given up
- *
- * A connection that said GOAWAY finishes its streams by itself; the next request opens another.
- */
-type State =
-  | { readonly name: "closed" | "given up" }
-  | {
-      readonly name: "connecting";
-      readonly socket: Socket;
-      readonly ready: Promise<Connection>;
-      readonly giveUp: (error: EdgeError) => void;
-    }
-  | { readonly name: "ready"; readonly socket: Socket; readonly connection: Connection };
-
 export interface UpstreamOptions extends Limits {
   readonly connectMs: number;
   /** Bytes that a reply head may have. */
   readonly headBytes: number;
+  /** Connections that take requests at a time; another one is opened when all streams of these are used. */
+  readonly maxUpstreamConnections: number;
 }
+
+/** A connection that is about to be. */
+interface Attempt {
+  /** Rejects with why there is none. */
+  readonly done: Promise<void>;
+  readonly giveUp: (error: EdgeError) => void;
+}
+
+/** Milliseconds without another attempt, when a connection beside others could not be opened. */
+const PATIENCE_MS = 1000;
 
 const nobody = (): void => {};
 
 /** What workers send is read into this one buffer, and handled before the next read: nothing in it outlives the event. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
 
-/** The HTTP/2 connection to one gRPC worker, opened when it is first needed and again after it ended. */
+/**
+ * One gRPC worker, and the HTTP/2 connections to it: one, opened when it is first needed and again after it ended, and more of them
+ * while the streams that the worker allows on each (SETTINGS_MAX_CONCURRENT_STREAMS) are all used. Without these the calls of a few
+ * clients, which may last, would keep everybody else's waiting.
+ *
+ *            ready()                    SETTINGS, or not yet             GOAWAY, used up, 'close', 'error'
+ *   (none) ───────────▶ connecting ──────────────────────────▶ open ─────────────────────────────────────▶ left
+ *                            │ 'error': who waits hears of it, where no other is open
+ *
+ * One that is left takes no more requests, and finishes its streams by itself.
+ */
 export class Http2Upstream {
   /** Undefined for a worker that gets requests as they came. */
   readonly origin: Origin | undefined;
   readonly #address: Address;
   readonly #options: UpstreamOptions;
   readonly #memory: TlsMemory = {};
-  #state: State = { name: "closed" };
-  /** Those that said GOAWAY included. */
+  /** Those that take requests. */
+  readonly #open: Connection[] = [];
+  /** The one of them that got the last request. */
+  #current: Connection | undefined;
+  #connecting: Attempt | undefined;
+  /** Streams that the worker allows on a connection, once it has said so. */
+  #told: number | undefined;
+  /** When another one could not be opened, on performance.now()'s clock. */
+  #failedAt = -Infinity;
+  #isClosed = false;
+  /** Of all connections, those that are left included. */
   readonly #sockets = new Set<Socket>();
   /** Requests that wait for one of the worker's streams to end. */
   readonly #waiting = new Set<() => void>();
@@ -84,6 +97,13 @@ export class Http2Upstream {
     return this.#sockets.size;
   }
 
+  /** True when a request can be sent now; else `ready` tells when. */
+  get isReady(): boolean {
+    const current = this.#current;
+    const hasRoom = current !== undefined && current.isOpen && current.hasRoom;
+    return (hasRoom || this.#select()) && this.origin?.credentials.isReady !== false;
+  }
+
   /**
    * Resolves once a request can be sent. Rejects with `upstream_refused` or `upstream_tls` when the worker cannot be reached, with
    * `identity_unavailable` when it cannot be told who asks, and with `upstream_unprocessed` once it is given up. `leaving` gives up
@@ -91,8 +111,11 @@ export class Http2Upstream {
    */
   async ready(leaving?: AbortSignal): Promise<void> {
     await this.origin?.credentials.ready();
-    while (!(await this.#connection()).hasRoom) {
-      await this.#room(leaving);
+    while (!this.#select()) {
+      if (this.#isClosed) throw givenUp();
+      if (this.#mayConnect) this.#connect();
+      if (this.#open.length === 0) await this.#connecting?.done;
+      else await this.#room(leaving);
       if (leaving?.aborted === true) return;
     }
   }
@@ -110,29 +133,17 @@ export class Http2Upstream {
     });
   }
 
-  /** True when a request can be sent now; else `ready` tells when. */
-  get isReady(): boolean {
-    const state = this.#state;
-    return (
-      state.name === "ready" &&
-      state.connection.isOpen &&
-      state.connection.hasRoom &&
-      this.origin?.credentials.isReady !== false
-    );
-  }
-
-  /** Sends a request head and starts to listen for its reply. Throws `upstream_refused` when the connection is not ready. */
+  /** Sends a request head and starts to listen for its reply. Throws `upstream_refused` when no connection is ready. */
   open(
     pseudo: HeaderList,
     fields: HeaderList,
     neverIndexed: readonly string[],
     receiver: ReplyReceiver,
   ): UpstreamStream {
-    const state = this.#state;
-    if (state.name === "given up") throw givenUp();
+    if (this.#isClosed) throw givenUp();
     // It ended between `ready` and now: nothing was sent.
-    if (state.name !== "ready") throw new EdgeError("upstream_refused");
-    const stream = state.connection.open(pseudo, fields, neverIndexed);
+    if (this.#current === undefined) throw new EdgeError("upstream_refused");
+    const stream = this.#current.open(pseudo, fields, neverIndexed);
     stream.events = new Reply(receiver, this.#wake);
     stream.receive(receiver);
     return stream;
@@ -140,27 +151,37 @@ export class Http2Upstream {
 
   /** Ends every connection, for good: who waits hears that nothing of its request was processed. */
   close(): void {
-    const state = this.#state;
-    this.#state = { name: "given up" };
+    this.#isClosed = true;
+    this.#current = undefined;
     this.origin?.credentials.close();
-    if (state.name === "connecting") state.giveUp(givenUp());
+    this.#connecting?.giveUp(givenUp());
     for (const socket of this.#sockets) socket.destroy();
     this.#wake();
   }
 
-  #connection(): Promise<Connection> {
-    const state = this.#state;
-    if (state.name === "given up") return Promise.reject(givenUp());
-    if (state.name === "ready") {
-      if (state.connection.isOpen) return Promise.resolve(state.connection);
-      // It has said GOAWAY, or is used up: what runs on it finishes there.
-      state.connection.drain();
-      return this.#connect();
+  /** Makes a connection with room for a request the current one; false when there is none. */
+  #select(): boolean {
+    if (this.#isClosed) return false;
+    // One that is used up: what runs on it finishes there.
+    for (const connection of this.#open.filter(({ isOpen }) => !isOpen)) {
+      connection.drain();
+      this.#leave(connection);
     }
-    return state.name === "connecting" ? state.ready : this.#connect();
+    const found = this.#open.find(({ hasRoom }) => hasRoom);
+    if (found !== undefined) this.#current = found;
+    return found !== undefined;
   }
 
-  #connect(): Promise<Connection> {
+  /** Whether another connection helps: not where a worker that has nothing to do takes nothing. */
+  get #mayConnect(): boolean {
+    if (this.#connecting !== undefined) return false;
+    if (this.#open.length === 0) return true;
+    if (this.#open.length >= this.#options.maxUpstreamConnections) return false;
+    if (performance.now() - this.#failedAt < PATIENCE_MS) return false;
+    return this.#open.every(({ streams }) => streams.size > 0);
+  }
+
+  #connect(): void {
     const { connectMs, headBytes } = this.#options;
     let connection: Connection | undefined;
     const onread: OnReadOpts = {
@@ -172,10 +193,18 @@ export class Http2Upstream {
     };
     const socket = connectTo(this.#address, connectMs, { onread }, this.#memory);
     this.#sockets.add(socket);
-    const opened = Promise.withResolvers<Connection>();
+    const opened = Promise.withResolvers<void>();
+    // Where others are open nobody may wait for this one.
+    opened.promise.catch(nobody);
+    const attempt: Attempt = { done: opened.promise, giveUp: opened.reject };
+    this.#connecting = attempt;
     const lost = (thrown?: unknown): void => {
-      if ("socket" in this.#state && this.#state.socket === socket) this.#state = { name: "closed" };
-      opened.reject(failedBy(this.#address, thrown));
+      if (this.#connecting === attempt) {
+        this.#connecting = undefined;
+        this.#failedAt = performance.now();
+        opened.reject(failedBy(this.#address, thrown));
+      }
+      if (connection !== undefined) this.#leave(connection);
       this.#wake();
     };
     socket.once(readyEvent(this.#address), () => {
@@ -187,23 +216,36 @@ export class Http2Upstream {
         streamWindow: STREAM_WINDOW,
         connectionWindow: CONNECTION_WINDOW,
         maxStreams: 0,
+        untoldStreams: this.#told,
         maxHeadBytes: headBytes,
         limits: this.#options,
         exceeded: nobody,
         connectProtocol: false,
         abortedBy: brokenOff,
-        onState: (state) => (state === "ready" ? this.#wake() : lost()),
+        onState: (state) => (state === "ready" ? this.#onSettings(connection) : lost()),
       });
-      this.#state = { name: "ready", socket, connection };
-      opened.resolve(connection);
+      this.#connecting = undefined;
+      this.#open.push(connection);
+      opened.resolve();
+      this.#wake();
     });
     socket.once("error", lost);
     socket.once("close", () => {
       this.#sockets.delete(socket);
       lost();
     });
-    this.#state = { name: "connecting", socket, ready: opened.promise, giveUp: opened.reject };
-    return opened.promise;
+  }
+
+  #onSettings(connection: Connection | undefined): void {
+    this.#told = connection?.maxStreamsOut;
+    this.#wake();
+  }
+
+  /** A connection gets no more requests. */
+  #leave(connection: Connection): void {
+    const at = this.#open.indexOf(connection);
+    if (at >= 0) this.#open.splice(at, 1);
+    if (this.#current === connection) this.#current = undefined;
   }
 
   readonly #wake = (): void => {

@@ -143,7 +143,7 @@ async function oneAtATime(t: TestContext): Promise<{ url: string; next: () => Pr
 
 test("a call that waits for a worker's turn gets it while the edge drains", async (t) => {
   const worker = await oneAtATime(t);
-  const { edge, port } = await testEdge(t, { GRPC_UPSTREAMS: worker.url });
+  const { edge, port } = await testEdge(t, { GRPC_UPSTREAMS: worker.url, LIMIT_UPSTREAM_CONNECTIONS: "1" });
   const session = http2Client(t, port);
   const running = worker.next();
   const replies = [settle(session.request(GRPC).end(message()))];

@@ -75,7 +75,7 @@ for (const version of ["2", "1.1, by http2-proxy", "1.1, direct"]) {
 
 test("20 calls at once to a worker that takes 4 at a time: all are answered, none beyond the limit", async (t) => {
   const worker = await limitedWorker(t, 4);
-  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker.url });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker.url, LIMIT_UPSTREAM_CONNECTIONS: "1" });
   const session = http2Client(t, port);
   await h2(session, GRPC, "warm");
   const replies = await Promise.all(Array.from({ length: 20 }, () => h2(session, GRPC, "ping")));

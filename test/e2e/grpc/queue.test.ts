@@ -92,6 +92,7 @@ test("a refused call that has become too large to be sent again is not held agai
   const third = await Holding.start(t, 100);
   const { port, lines, logged } = await testEdge(t, {
     GRPC_UPSTREAMS: [refusing, full, third].map(({ address }) => address).join(),
+    LIMIT_UPSTREAM_CONNECTIONS: "1",
     EJECT_FAILURES: "1",
     EJECT_MS: "60000",
     EJECT_MAX_MS: "60000",
@@ -169,6 +170,7 @@ for (const [who, ask] of clients) {
       const admin = await freePort();
       const { port, logged } = await testEdge(t, {
         GRPC_UPSTREAMS: worker.address,
+        LIMIT_UPSTREAM_CONNECTIONS: "1",
         ADMIN_PORT: String(admin),
       });
       const session = http2Client(t, port);
@@ -192,7 +194,7 @@ for (const [who, ask] of clients) {
 
 test("a call whose deadline passes while it waits for a stream leaves the queue", async (t) => {
   const worker = await Holding.start(t, 1);
-  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker.address });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker.address, LIMIT_UPSTREAM_CONNECTIONS: "1" });
   const session = http2Client(t, port);
   const first = h2(session, GRPC, message());
   await worker.call(0);
