@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
+import type { Allowance } from "./allowance.ts";
 import type { ErrorCode } from "./frame.ts";
 import {
   CODE,
@@ -22,9 +23,6 @@ import { StreamTable } from "./stream-table.ts";
 import { Stream } from "./stream.ts";
 import { Watch } from "./watch.ts";
 
-/** Streams that a worker is taken to allow before it has said how many (RFC 9113, section 6.5.2, advises against less). */
-const UNTOLD_STREAMS = 100;
-
 /**
  * Streams that are reset on one connection to a worker before it gets no more. Workers end connections with too many (CVE-2023-44487:
  * Node's after 1000 at once, Netty's after 200 in 30 s), and with them everybody's calls, whoever's client it was that left.
@@ -36,8 +34,8 @@ export interface ConnectionOptions {
   readonly streamWindow: number;
   readonly connectionWindow: number;
   readonly maxStreams: number;
-  /** Streams that the peer is taken to allow until it says how many; without it, UNTOLD_STREAMS. */
-  readonly untoldStreams?: number | undefined;
+  /** What the worker allows, until it says so itself (client role). */
+  readonly allowance?: Allowance;
   readonly maxHeadBytes: number;
   readonly connectProtocol: boolean;
   readonly limits: Limits;
@@ -64,6 +62,8 @@ export class Connection {
   /** What the peer has to do, and by when. */
   readonly watch: Watch;
   readonly abortedBy: (code: number) => EdgeError;
+  /** What the worker allows (client role). */
+  readonly allowance: Allowance | undefined;
   /** The id of the next stream that we open (client role). */
   nextStream = 1;
 
@@ -72,14 +72,13 @@ export class Connection {
   readonly #encoder: Encoder;
   readonly #goodbye = new Goodbye();
   readonly #mayWrite = (): boolean => !this.writer.isFull;
-  #maxStreamsOut: number;
   #dead = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.socket = socket;
     this.abortedBy = options.abortedBy;
     this.#options = options;
-    this.#maxStreamsOut = options.untoldStreams ?? UNTOLD_STREAMS;
+    this.allowance = options.allowance;
     this.#intake = new Intake(this, options);
     this.#encoder = new Encoder({ maxTableBytes: DEFAULT_TABLE_BYTES, huffman: options.role === "server" });
     this.writer = new FrameWriter(socket, this.#encoder, () => this.pump());
@@ -109,13 +108,9 @@ export class Connection {
     return this.#goodbye.isTold;
   }
 
-  /** Streams that the peer allows at a time, as far as that is known. */
-  get maxStreamsOut(): number {
-    return this.#maxStreamsOut;
-  }
-
+  /** True when the worker allows another stream (client role). */
   get hasRoom(): boolean {
-    return this.streams.size < this.#maxStreamsOut;
+    return this.allowance !== undefined && this.streams.size < this.allowance.streams;
   }
 
   /** Opens a stream (client role). */
@@ -220,8 +215,7 @@ export class Connection {
   /** SETTINGS: how the peer may be sent to. */
   onSettings(settings: PeerSettings, isFirst: boolean): void {
     for (const tableBytes of settings.tableBytes) this.#encoder.allow(tableBytes);
-    if (settings.maxStreams !== undefined || isFirst)
-      this.#maxStreamsOut = settings.maxStreams ?? LARGEST_WINDOW;
+    this.allowance?.tell(settings, isFirst);
     if (settings.windowBytes !== undefined)
       this.windows.applyInitial(settings.windowBytes, this.streams.all());
     this.writer.settingsAck();

@@ -1,6 +1,7 @@
 import type { HeaderList } from "../exchange.ts";
 import { isAuthority } from "../message/authority.ts";
 import { TOKEN } from "../message/token.ts";
+import { ENTRY_OVERHEAD } from "./hpack/static-table.ts";
 
 /** RFC 9113, section 8.2.1: a token, without upper-case letters. */
 const NAME = /^[a-z0-9!#$%&'*+\-.^_`|~]+$/;
@@ -104,4 +105,11 @@ export function contentLengthOf(fields: HeaderList): number {
     length = Number(text);
   }
   return length;
+}
+
+/** The size of a list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, section 6.5.2). */
+export function listBytes(fields: HeaderList): number {
+  let bytes = (fields.length / 2) * ENTRY_OVERHEAD;
+  for (let i = 0; i < fields.length; i++) bytes += fields[i]?.length ?? 0;
+  return bytes;
 }

@@ -14,6 +14,8 @@ export interface PeerSettings {
   readonly tableBytes: number[];
   maxStreams?: number;
   windowBytes?: number;
+  /** Bytes of the largest head, counted as in RFC 9113, section 6.5.2. */
+  headBytes?: number;
 }
 
 /**
@@ -52,6 +54,9 @@ function readSetting(settings: PeerSettings, id: number, value: number): void {
     case SETTING.MAX_FRAME_SIZE:
       if (value >= DEFAULT_FRAME_BYTES && value <= LARGEST_FRAME_BYTES) return;
       throw new ConnectionError("PROTOCOL_ERROR", "MAX_FRAME_SIZE out of range");
+    case SETTING.MAX_HEADER_LIST_SIZE:
+      settings.headBytes = value;
+      return;
     default:
     // RFC 9113, section 6.5.2: what is unknown is ignored.
   }

@@ -1,4 +1,4 @@
-import type { EdgeError } from "../errors.ts";
+import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Incoming, Outgoing } from "../exchange.ts";
 import type { Connection } from "./connection.ts";
 import { ReceiveWindow } from "./flow.ts";
@@ -223,6 +223,10 @@ export class Stream implements Incoming, Outgoing {
   /** Everything before has been sent: only DATA waits for windows, trailers do not (RFC 9113, section 5.2.1). */
   #sendEnd(trailers: HeaderList): void {
     if (this.localEnded || this.isClosed) return;
+    if (trailers.length > 0 && this.#connection.allowance?.takes(trailers) === false) {
+      this.#aborted = new EdgeError("head_too_large", "the trailers are larger than the worker takes");
+      return this.cancel();
+    }
     this.#connection.writer.end(this.id, trailers);
     this.#endLocal();
   }

@@ -1,6 +1,7 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
+import { Allowance } from "../http2/allowance.ts";
 import { Connection } from "../http2/connection.ts";
 import { CODE } from "../http2/frame.ts";
 import type { Head } from "../http2/header-blocks.ts";
@@ -75,8 +76,8 @@ export class Http2Upstream {
   /** The one of them that got the last request. */
   #current: Connection | undefined;
   #connecting: Attempt | undefined;
-  /** Streams that the worker allows on a connection, once it has said so. */
-  #told: number | undefined;
+  /** What the worker has allowed on the last connection. */
+  #allowance: Allowance | undefined;
   /** When another one could not be opened, on performance.now()'s clock. */
   #failedAt = -Infinity;
   #isClosed = false;
@@ -133,7 +134,10 @@ export class Http2Upstream {
     });
   }
 
-  /** Sends a request head and starts to listen for its reply. Throws `upstream_refused` when no connection is ready. */
+  /**
+   * Sends a request head and starts to listen for its reply. Throws `upstream_refused` when no connection is ready, and
+   * `head_too_large` for a head that is more than the worker takes.
+   */
   open(
     pseudo: HeaderList,
     fields: HeaderList,
@@ -142,8 +146,11 @@ export class Http2Upstream {
   ): UpstreamStream {
     if (this.#isClosed) throw givenUp();
     // It ended between `ready` and now: nothing was sent.
-    if (this.#current === undefined) throw new EdgeError("upstream_refused");
-    const stream = this.#current.open(pseudo, fields, neverIndexed);
+    const connection = this.#current;
+    if (connection === undefined) throw new EdgeError("upstream_refused");
+    if (connection.allowance?.takes(fields, pseudo) === false)
+      throw new EdgeError("head_too_large", "the request head is larger than the worker takes");
+    const stream = connection.open(pseudo, fields, neverIndexed);
     stream.events = new Reply(receiver, this.#wake);
     stream.receive(receiver);
     return stream;
@@ -211,18 +218,19 @@ export class Http2Upstream {
       const error = unfit(this.#address, socket);
       if (error !== undefined) return void socket.destroy(error);
       socket.write(PREFACE);
+      const allowance = (this.#allowance = new Allowance(this.#allowance));
       connection = new Connection(socket, {
         role: "client",
         streamWindow: STREAM_WINDOW,
         connectionWindow: CONNECTION_WINDOW,
         maxStreams: 0,
-        untoldStreams: this.#told,
+        allowance,
         maxHeadBytes: headBytes,
         limits: this.#options,
         exceeded: nobody,
         connectProtocol: false,
         abortedBy: brokenOff,
-        onState: (state) => (state === "ready" ? this.#onSettings(connection) : lost()),
+        onState: (state) => (state === "ready" ? this.#wake() : lost()),
       });
       this.#connecting = undefined;
       this.#open.push(connection);
@@ -234,11 +242,6 @@ export class Http2Upstream {
       this.#sockets.delete(socket);
       lost();
     });
-  }
-
-  #onSettings(connection: Connection | undefined): void {
-    this.#told = connection?.maxStreamsOut;
-    this.#wake();
   }
 
   /** A connection gets no more requests. */
