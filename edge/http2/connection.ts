@@ -110,7 +110,12 @@ export class Connection {
 
   /** True when the worker allows another stream (client role). */
   get hasRoom(): boolean {
-    return this.allowance !== undefined && this.streams.size < this.allowance.streams;
+    return this.room > 0;
+  }
+
+  /** Streams that may be opened beside those that there are (client role); not above 0 when none may. */
+  get room(): number {
+    return (this.allowance?.streams ?? 0) - this.streams.size;
   }
 
   /** Opens a stream (client role). */

@@ -8,7 +8,8 @@ import { Recall } from "../recall.ts";
 import type { Attempt } from "./repeatable-body.ts";
 import { RepeatableBody } from "./repeatable-body.ts";
 import type { Origin } from "../upstream/origin.ts";
-import type { Http2Upstream, ReplyReceiver, UpstreamStream } from "../upstream/session.ts";
+import type { Http2Upstream } from "../upstream/session.ts";
+import type { ReplyReceiver, UpstreamStream } from "../upstream/stream.ts";
 import { within } from "../within.ts";
 import type { Forward } from "./forward.ts";
 

@@ -6,7 +6,8 @@ import type { Address } from "../settings/parse.ts";
 import type { Ask, Check, Verdict } from "./health-probe.ts";
 import { USER_AGENT, askTcp, authorityOf, credentialsOf } from "./health-probe.ts";
 import type { Origin } from "./origin.ts";
-import type { Http2Upstream, ReplyReceiver } from "./session.ts";
+import type { Http2Upstream } from "./session.ts";
+import type { ReplyReceiver } from "./stream.ts";
 
 /** A check that suits a gRPC worker. */
 export type GrpcCheck = Exclude<HealthCheck, { kind: "http" | "websocket" }>;

@@ -1,6 +1,6 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
-import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
+import type { HeaderList } from "../exchange.ts";
 import { Allowance } from "../http2/allowance.ts";
 import { Connection } from "../http2/connection.ts";
 import { CODE } from "../http2/frame.ts";
@@ -13,23 +13,8 @@ import type { Address } from "../settings/parse.ts";
 import type { TlsMemory } from "./connect.ts";
 import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
 import type { Origin } from "./origin.ts";
-
-/** What a worker's reply is told to. */
-export interface ReplyReceiver extends BodyReceiver {
-  inform(status: number, headers: HeaderList): void;
-  /** `end` is true when nothing follows: for gRPC, a trailers-only reply. */
-  head(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void;
-}
-
-/** One request to a worker: the request's bytes go out, the reply's come in. */
-export interface UpstreamStream extends Outgoing {
-  /** Gives back credit for `bytes` of the reply that have left the edge. */
-  consume(bytes: number): void;
-  /** True once all of the request has gone out, or can no longer. */
-  readonly isSent: boolean;
-  /** Tells the worker that nobody waits any more. */
-  cancel(): void;
-}
+import { Queue } from "./queue.ts";
+import type { ReplyReceiver, UpstreamStream } from "./stream.ts";
 
 export interface UpstreamOptions extends Limits {
   readonly connectMs: number;
@@ -84,7 +69,9 @@ export class Http2Upstream {
   /** Of all connections, those that are left included. */
   readonly #sockets = new Set<Socket>();
   /** Requests that wait for one of the worker's streams to end. */
-  readonly #waiting = new Set<() => void>();
+  readonly #queue = new Queue();
+  /** True when some of them are about to be told. */
+  #isWaking = false;
 
   /** `origin` is that of a worker which is reached by its name. */
   constructor(address: Address, options: UpstreamOptions, origin?: Origin) {
@@ -116,22 +103,9 @@ export class Http2Upstream {
       if (this.#isClosed) throw givenUp();
       if (this.#mayConnect) this.#connect();
       if (this.#open.length === 0) await this.#connecting?.done;
-      else await this.#room(leaving);
+      else await this.#queue.turn(leaving);
       if (leaving?.aborted === true) return;
     }
-  }
-
-  #room(leaving: AbortSignal | undefined): Promise<void> {
-    if (leaving?.aborted === true) return Promise.resolve();
-    return new Promise((resolve) => {
-      const goOn = (): void => {
-        this.#waiting.delete(goOn);
-        leaving?.removeEventListener("abort", goOn);
-        resolve();
-      };
-      this.#waiting.add(goOn);
-      leaving?.addEventListener("abort", goOn);
-    });
   }
 
   /**
@@ -160,6 +134,7 @@ export class Http2Upstream {
   close(): void {
     this.#isClosed = true;
     this.#current = undefined;
+    this.#open.length = 0;
     this.origin?.credentials.close();
     this.#connecting?.giveUp(givenUp());
     for (const socket of this.#sockets) socket.destroy();
@@ -168,20 +143,23 @@ export class Http2Upstream {
 
   /** Makes a connection with room for a request the current one; false when there is none. */
   #select(): boolean {
-    if (this.#isClosed) return false;
-    // One that is used up: what runs on it finishes there.
-    for (const connection of this.#open.filter(({ isOpen }) => !isOpen)) {
-      connection.drain();
-      this.#leave(connection);
-    }
+    this.#leaveUsedUp();
     const found = this.#open.find(({ hasRoom }) => hasRoom);
     if (found !== undefined) this.#current = found;
     return found !== undefined;
   }
 
+  /** What runs on a connection that is used up finishes there. */
+  #leaveUsedUp(): void {
+    for (const connection of this.#open.filter(({ isOpen }) => !isOpen)) {
+      connection.drain();
+      this.#leave(connection);
+    }
+  }
+
   /** Whether another connection helps: not where a worker that has nothing to do takes nothing. */
   get #mayConnect(): boolean {
-    if (this.#connecting !== undefined) return false;
+    if (this.#isClosed || this.#connecting !== undefined) return false;
     if (this.#open.length === 0) return true;
     if (this.#open.length >= this.#options.maxUpstreamConnections) return false;
     if (performance.now() - this.#failedAt < PATIENCE_MS) return false;
@@ -251,9 +229,33 @@ export class Http2Upstream {
     if (this.#current === connection) this.#current = undefined;
   }
 
+  /** There may be room: who waits hears of it once all that came together has been dealt with. */
   readonly #wake = (): void => {
-    if (this.#waiting.size > 0) for (const goOn of this.#waiting) goOn();
+    if (this.#queue.length === 0 || this.#isWaking) return;
+    this.#isWaking = true;
+    process.nextTick(this.#wakeNext);
   };
+
+  /**
+   * Wakes as many as there is room for, those first that came first: thousands may wait, and to ask each whenever one stream ends
+   * would leave time for nothing else. Without a connection it is all of them, since they have to hear why there is none.
+   */
+  readonly #wakeNext = (): void => {
+    this.#isWaking = false;
+    this.#leaveUsedUp();
+    this.#queue.next(this.#open.length === 0 ? Infinity : this.#room);
+    if (this.#queue.length === 0) return;
+    if (this.#mayConnect) this.#connect();
+    if (this.#room <= 0) return;
+    // One that was woken may have left, or not begun: then its place is the next one's.
+    this.#isWaking = true;
+    setImmediate(this.#wakeNext);
+  };
+
+  /** Requests that can be sent now. */
+  get #room(): number {
+    return this.#open.reduce((sum, { room }) => sum + Math.max(0, room), 0);
+  }
 }
 
 /** Tells a receiver of reply heads. */

@@ -3,7 +3,7 @@ import { EdgeError, toEdgeError } from "../../errors.ts";
 import type { HeaderList } from "../../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../../high-water.ts";
 import type { RequestBody } from "../../message/body-reader.ts";
-import type { ReplyReceiver, UpstreamStream } from "../session.ts";
+import type { ReplyReceiver, UpstreamStream } from "../stream.ts";
 import type { SocketEnd } from "../../port/socket-end.ts";
 import { writeCopy } from "../../port/socket-end.ts";
 import type { Connection, Turn } from "./connection.ts";
