@@ -18,6 +18,7 @@ const MAX_TIMER_MS = 2_147_483_647;
 
 /** Carries a gRPC call to a worker over HTTP/2; done when its trailers are on their way. */
 export function forwardGrpc(forward: Forward<Http2Upstream>): void {
+  checkHost(forward);
   new Call(forward, readDeadline(forward)).begin();
 }
 
@@ -217,6 +218,12 @@ function notGrpc(status: number): EdgeError {
 
 function withoutStatus(): EdgeError {
   return new EdgeError("upstream_reset", "the worker ended the reply without a grpc-status");
+}
+
+/** What names no host, servers take for malformed and may not bear for long: nobody shall have a worker left out by asking so. */
+function checkHost({ exchange, upstream: { origin } }: Forward<Http2Upstream>): void {
+  if (exchange.head.authority === "" && origin === undefined)
+    throw new EdgeError("bad_request", "the call names no host");
 }
 
 /** On performance.now()'s clock; undefined when the client set none. */
