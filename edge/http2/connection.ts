@@ -118,6 +118,11 @@ export class Connection {
     return (this.allowance?.streams ?? 0) - this.streams.size;
   }
 
+  /** False while the peer takes no further DATA on any stream (RFC 9113, section 6.9.1). */
+  get isFlowing(): boolean {
+    return this.windows.connection > 0;
+  }
+
   /** Opens a stream (client role). */
   open(pseudo: HeaderList, fields: HeaderList, neverIndexed: readonly string[]): Stream {
     const stream = this.begin(this.nextStream);

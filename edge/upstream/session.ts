@@ -3,17 +3,14 @@ import { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
 import { Allowance } from "../http2/allowance.ts";
 import { Connection } from "../http2/connection.ts";
-import { CODE } from "../http2/frame.ts";
-import type { Head } from "../http2/header-blocks.ts";
 import type { Limits } from "../limits.ts";
-import { resetBy } from "../http2/reset.ts";
-import type { StreamEvents } from "../http2/stream.ts";
 import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
 import type { Address } from "../settings/parse.ts";
 import type { TlsMemory } from "./connect.ts";
 import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
 import type { Origin } from "./origin.ts";
 import { Queue } from "./queue.ts";
+import { Reply, brokenOff } from "./reply.ts";
 import type { ReplyReceiver, UpstreamStream } from "./stream.ts";
 
 export interface UpstreamOptions extends Limits {
@@ -41,8 +38,8 @@ const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
 
 /**
  * One gRPC worker, and the HTTP/2 connections to it: one, opened when it is first needed and again after it ended, and more of them
- * while the streams that the worker allows on each (SETTINGS_MAX_CONCURRENT_STREAMS) are all used. Without these the calls of a few
- * clients, which may last, would keep everybody else's waiting.
+ * while the streams that the worker allows on each (SETTINGS_MAX_CONCURRENT_STREAMS) are all used, or their windows. Without these the
+ * calls of a few clients, which may last, would keep everybody else's waiting.
  *
  *            ready()                    SETTINGS, or not yet             GOAWAY, used up, 'close', 'error'
  *   (none) ───────────▶ connecting ──────────────────────────▶ open ─────────────────────────────────────▶ left
@@ -88,8 +85,8 @@ export class Http2Upstream {
   /** True when a request can be sent now; else `ready` tells when. */
   get isReady(): boolean {
     const current = this.#current;
-    const hasRoom = current !== undefined && current.isOpen && current.hasRoom;
-    return (hasRoom || this.#select()) && this.origin?.credentials.isReady !== false;
+    const isFree = current !== undefined && current.isOpen && current.hasRoom && current.isFlowing;
+    return (isFree || this.#select()) && this.origin?.credentials.isReady !== false;
   }
 
   /**
@@ -141,17 +138,29 @@ export class Http2Upstream {
     this.#wake();
   }
 
-  /** Makes a connection with room for a request the current one; false when there is none. */
+  /** Makes a connection that takes a request the current one; false when there is none. */
   #select(): boolean {
     this.#leaveUsedUp();
-    const found = this.#open.find(({ hasRoom }) => hasRoom);
+    const [found] = this.#free;
     if (found !== undefined) this.#current = found;
     return found !== undefined;
   }
 
+  /**
+   * Connections that take a request. Some workers give a connection's window back only as they read what each call has sent: one
+   * call that they do not read then stops all others, and new ones go elsewhere, as long as there may be another connection.
+   */
+  get #free(): Connection[] {
+    const free = this.#open.filter(({ hasRoom }) => hasRoom);
+    const flowing = free.filter(({ isFlowing }) => isFlowing);
+    if (flowing.length > 0 || this.#connecting !== undefined || this.#mayConnect) return flowing;
+    return free.toSorted((a, b) => a.streams.size - b.streams.size);
+  }
+
   /** What runs on a connection that is used up finishes there. */
   #leaveUsedUp(): void {
-    for (const connection of this.#open.filter(({ isOpen }) => !isOpen)) {
+    for (const connection of Array.from(this.#open)) {
+      if (connection.isOpen && (connection.isFlowing || connection.streams.size > 0)) continue;
       connection.drain();
       this.#leave(connection);
     }
@@ -245,8 +254,10 @@ export class Http2Upstream {
     this.#leaveUsedUp();
     this.#queue.next(this.#open.length === 0 ? Infinity : this.#room);
     if (this.#queue.length === 0) return;
-    if (this.#mayConnect) this.#connect();
-    if (this.#room <= 0) return;
+    if (this.#room === 0) {
+      if (this.#mayConnect) this.#connect();
+      return;
+    }
     // One that was woken may have left, or not begun: then its place is the next one's.
     this.#isWaking = true;
     setImmediate(this.#wakeNext);
@@ -254,36 +265,10 @@ export class Http2Upstream {
 
   /** Requests that can be sent now. */
   get #room(): number {
-    return this.#open.reduce((sum, { room }) => sum + Math.max(0, room), 0);
-  }
-}
-
-/** Tells a receiver of reply heads. */
-class Reply implements StreamEvents {
-  readonly closed: () => void;
-  readonly #receiver: ReplyReceiver;
-
-  constructor(receiver: ReplyReceiver, closed: () => void) {
-    this.#receiver = receiver;
-    this.closed = closed;
-  }
-
-  replied(head: Head, end: boolean): void {
-    const status = Number(head.fields[1]);
-    const headers = (head.reply ??= head.fields.slice(2));
-    if (status < 200) this.#receiver.inform(status, headers);
-    else this.#receiver.head(status, headers, end, head.neverIndexed);
+    return this.#free.reduce((sum, { room }) => sum + room, 0);
   }
 }
 
 function givenUp(): EdgeError {
   return new EdgeError("upstream_unprocessed", "the worker is no longer asked");
-}
-
-function brokenOff(code: number): EdgeError {
-  // RFC 9113, section 8.7: nothing of the request was processed.
-  if (code === CODE.REFUSED_STREAM) return new EdgeError("upstream_unprocessed");
-  // What a worker finds to be too much is its client's doing: nobody shall have a worker left out by asking for it.
-  if (code === CODE.ENHANCE_YOUR_CALM) return new EdgeError("too_much");
-  return resetBy(code, new EdgeError("upstream_reset"));
 }

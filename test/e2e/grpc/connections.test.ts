@@ -3,12 +3,21 @@ import assert from "node:assert/strict";
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { Server } from "node:net";
+import { createServer as createTcpServer, Server } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { http2Client, settle } from "../../support/clients.ts";
 import type { Reply } from "../../support/clients.ts";
 import { testEdge } from "../../support/edge.ts";
+import {
+  END_HEADERS,
+  END_STREAM,
+  FrameClient,
+  PREFACE,
+  fields,
+  frame,
+  headers,
+} from "../../support/frames.ts";
 import { GRPC, message } from "../../support/grpc.ts";
 
 const STREAMS = 4;
@@ -146,3 +155,60 @@ test("a worker that takes no further connection is no worker that cannot be reac
     [],
   );
 });
+
+/** A worker that gives windows back for what it reads only, answers each call, and does not read those of `/held`. */
+async function coupledWorker(t: TestContext): Promise<string> {
+  const answer = Buffer.concat([
+    Buffer.from([0x88]),
+    fields(["content-type", "application/grpc"], ["grpc-status", "0"]),
+  ]);
+  const server = createTcpServer((socket) => {
+    const held = new Set<number>();
+    let bytes = Buffer.alloc(0);
+    t.after(() => socket.destroy());
+    socket.on("error", () => {});
+    socket.write(frame("SETTINGS", 0, 0));
+    socket.on("data", (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk]);
+      if (bytes.subarray(0, PREFACE.length).equals(PREFACE)) bytes = bytes.subarray(PREFACE.length);
+      while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
+        const length = bytes.readUIntBE(0, 3);
+        const [type, flags, id] = [bytes[3] ?? 0, bytes[4] ?? 0, bytes.readUInt32BE(5)];
+        const payload = bytes.subarray(9, 9 + length);
+        bytes = bytes.subarray(9 + length);
+        if (type === 4 && flags === 0) socket.write(frame("SETTINGS", 1, 0));
+        if (type === 1 && payload.includes("/held")) held.add(id);
+        if (held.has(id) || type > 1) continue;
+        const back = Buffer.alloc(4);
+        back.writeUInt32BE(length);
+        if (type === 0 && length > 0) socket.write(frame("WINDOW_UPDATE", 0, 0, back));
+        if ((flags & END_STREAM) !== 0) socket.write(frame("HEADERS", END_HEADERS | END_STREAM, id, answer));
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  return `h2c://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test(
+  "a call that its worker does not read stops no other, where that uses up the connection's window",
+  { timeout: 10_000 },
+  async (t) => {
+    const { port } = await testEdge(t, { GRPC_UPSTREAMS: await coupledWorker(t) });
+    const other = http2Client(t, port);
+    const call = (): Promise<Reply> => settle(other.request(GRPC).end(message(100)));
+    assert.equal((await call()).headers["grpc-status"], "0");
+
+    const client = new FrameClient(t, port);
+    const full = [16_000, 16_000, 16_000, 16_000, 1535].map((bytes) =>
+      frame("DATA", 0, 1, Buffer.alloc(bytes)),
+    );
+    client.open(headers(1, "POST", "/held", [["content-type", "application/grpc"]], false), ...full);
+    await client.settled;
+    for (let i = 0; i < 3; i++) assert.equal((await call()).headers["grpc-status"], "0");
+    // The connection whose window never comes back is not used again when its call has gone.
+    client.socket.destroy();
+    for (let i = 0; i < 3; i++) assert.equal((await call()).headers["grpc-status"], "0");
+  },
+);
