@@ -1,12 +1,19 @@
-/** The receiving half of flow control (RFC 9113, section 5.2), as arithmetic: what the peer may still send, and what it gets back. */
+/**
+ * The receiving half of flow control (RFC 9113, section 5.2), as arithmetic: what the peer may still send, and what it gets back. A
+ * window begins small, and grows once: what nobody takes should hold little, and what is taken should not wait.
+ */
 export class ReceiveWindow {
-  readonly #size: number;
+  readonly #most: number;
+  #size: number;
   #open: number;
   #credit = 0;
+  /** Bytes given back so far. */
+  #given = 0;
 
-  /** `size` is what the peer was told it may have under way. */
-  constructor(size: number) {
+  /** `size` is what the peer was told it may have under way, `most` what it may when so much has been taken. */
+  constructor(size: number, most: number = size) {
     this.#size = size;
+    this.#most = most;
     this.#open = size;
   }
 
@@ -20,9 +27,14 @@ export class ReceiveWindow {
   give(bytes: number): number {
     this.#credit += bytes;
     if (this.#credit * 2 < this.#size) return 0;
-    const told = this.#credit;
-    this.#open += told;
+    let told = this.#credit;
     this.#credit = 0;
+    this.#given += told;
+    if (this.#given >= this.#most) {
+      told += this.#most - this.#size;
+      this.#size = this.#most;
+    }
+    this.#open += told;
     return told;
   }
 }

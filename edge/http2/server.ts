@@ -11,7 +11,7 @@ import type { SocketEnd } from "../port/socket-end.ts";
 import { resetBy } from "./reset.ts";
 import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";
-import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "./windows.ts";
+import { CONNECTION_WINDOW, FIRST_WINDOW, PREFACE } from "./windows.ts";
 
 /** HTTP/2 by prior knowledge, as exchanges. */
 export function createHttp2(
@@ -33,7 +33,7 @@ export function createHttp2(
     };
     return new Connection(socket, {
       role: "server",
-      streamWindow: STREAM_WINDOW,
+      streamWindow: FIRST_WINDOW,
       connectionWindow: CONNECTION_WINDOW,
       maxStreams: config.streams,
       maxHeadBytes: config.headBytes,

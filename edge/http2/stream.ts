@@ -2,6 +2,7 @@ import { EdgeError } from "../errors.ts";
 import type { BodyReceiver, HeaderList, Incoming, Outgoing } from "../exchange.ts";
 import type { Connection } from "./connection.ts";
 import { ReceiveWindow } from "./flow.ts";
+import { STREAM_WINDOW } from "./windows.ts";
 import type { ErrorCode } from "./frame.ts";
 import type { Head } from "./header-blocks.ts";
 
@@ -67,7 +68,7 @@ export class Stream implements Incoming, Outgoing {
     this.#connection = connection;
     this.id = id;
     this.sendWindow = sendWindow;
-    this.window = new ReceiveWindow(streamWindow);
+    this.window = new ReceiveWindow(streamWindow, Math.max(streamWindow, STREAM_WINDOW));
   }
 
   /** True once our direction has ended. */

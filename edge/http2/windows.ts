@@ -1,4 +1,7 @@
-/** Bytes one stream may have under way; the memory a stuck stream can hold. */
+/** Bytes one stream may have under way at first; the memory that one can hold of which nobody takes anything. */
+export const FIRST_WINDOW = 64 * 1024;
+
+/** Bytes that it may have once so many have been taken. */
 export const STREAM_WINDOW = 256 * 1024;
 
 /** Bytes one connection may have under way: far above a stream's, so that stuck streams do not starve the others. */

@@ -4,7 +4,7 @@ import type { HeaderList } from "../exchange.ts";
 import { Allowance } from "../http2/allowance.ts";
 import { Connection } from "../http2/connection.ts";
 import type { Limits } from "../limits.ts";
-import { CONNECTION_WINDOW, PREFACE, STREAM_WINDOW } from "../http2/windows.ts";
+import { CONNECTION_WINDOW, FIRST_WINDOW, PREFACE } from "../http2/windows.ts";
 import type { Address } from "../settings/parse.ts";
 import type { TlsMemory } from "./connect.ts";
 import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
@@ -208,7 +208,7 @@ export class Http2Upstream {
       const allowance = (this.#allowance = new Allowance(this.#allowance));
       connection = new Connection(socket, {
         role: "client",
-        streamWindow: STREAM_WINDOW,
+        streamWindow: FIRST_WINDOW,
         connectionWindow: CONNECTION_WINDOW,
         maxStreams: 0,
         allowance,

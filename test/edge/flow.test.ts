@@ -26,3 +26,21 @@ test("what was told may be sent again, what was only given back may not", () => 
   assert.equal(other.take(60), true);
   assert.equal(other.take(1), false);
 });
+
+test("a window grows once, when what has been taken is as much as it is to be", () => {
+  const window = new ReceiveWindow(100, 250);
+  assert.equal(window.take(100), true);
+  assert.equal(window.give(100), 100);
+  assert.equal(window.give(99), 99);
+  // 250 and more have been taken: the 51, and the 150 that the window grows by.
+  assert.equal(window.give(51), 51 + 150);
+  assert.equal(window.give(124), 0);
+  assert.equal(window.give(1), 125);
+});
+
+test("a window that grows lets no more come than it says", () => {
+  const window = new ReceiveWindow(100, 250);
+  assert.equal(window.give(250), 250 + 150);
+  assert.equal(window.take(500), true);
+  assert.equal(window.take(1), false);
+});

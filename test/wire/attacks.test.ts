@@ -184,6 +184,16 @@ test("an HPACK bomb is a 431, and no memory", async (t) => {
   assert.ok(process.memoryUsage().heapUsed - before < 50_000_000);
 });
 
+test("an upload that its worker does not read: 64 KiB wait in the edge, as much in the worker, and no more may come", async (t) => {
+  const worker = await http2Worker(t, () => {});
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const client = new FrameClient(t, port);
+  client.open(headers(1, "POST", "/x", GRPC, false));
+  client.send(times(10, () => frame("DATA", 0, 1, Buffer.alloc(16_384))));
+  // FLOW_CONTROL_ERROR.
+  await client.until(/^RST_STREAM 1 3$/);
+});
+
 test("streams beyond the limit are refused, those within it are not", async (t) => {
   const grpc = await http2Worker(t, () => {});
   const { port } = await testEdge(t, { GRPC_UPSTREAMS: grpc, LIMIT_STREAMS: "10" });
