@@ -45,7 +45,7 @@ export interface ConnectionOptions {
   readonly abortedBy: (code: number) => EdgeError;
   /** A request has come (server role). One whose head is `tooLarge` is incomplete and must not be served. */
   readonly onRequest?: (stream: Stream, head: Head, end: boolean) => void;
-  /** The peer's SETTINGS are there, or it said GOAWAY, or the connection is gone. */
+  /** The peer's SETTINGS are there, or its window opens again; or it said GOAWAY, or the connection is gone. */
   readonly onState?: (state: "ready" | "goaway" | "closed") => void;
 }
 
@@ -233,6 +233,14 @@ export class Connection {
     // There may be more room for streams than before.
     this.#options.onState?.("ready");
     this.pump();
+  }
+
+  /** WINDOW_UPDATE: all streams together may be sent so many bytes more. */
+  onWindow(bytes: number): void {
+    const wasFlowing = this.isFlowing;
+    this.windows.widen(bytes);
+    this.pump();
+    if (!wasFlowing) this.#options.onState?.("ready");
   }
 
   /** The answer to a PING of ours: what was said before it has been read. */

@@ -210,10 +210,7 @@ export class Intake {
     const more = readWindowUpdate(bytes, frame);
     // By the byte they are an attack; by the kilobyte they are what a reader of a large reply sends.
     if (more < SMALL_UPDATE) this.#spend("updates");
-    if (frame.stream === 0) {
-      windows.widen(more);
-      return this.#connection.pump();
-    }
+    if (frame.stream === 0) return this.#connection.onWindow(more);
     const stream = this.#known(frame);
     if (stream !== undefined) windows.widenStream(stream, more);
   }
