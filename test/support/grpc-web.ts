@@ -97,9 +97,13 @@ export class WebCall {
     this.#out.destroy();
   }
 
-  /** Resolves once the body has so many bytes. */
+  /** Resolves once the body has so many bytes; rejects when the reply is over before. */
   async until(bytes: number): Promise<Buffer> {
-    while (this.bytes < bytes) await this.#more.promise;
+    while (this.bytes < bytes) {
+      const event = await Promise.race([this.#more.promise, this.over]);
+      if (event !== undefined && this.bytes < bytes)
+        throw new Error(`the reply is ${event} with ${this.bytes} bytes, not ${bytes}`);
+    }
     return this.body;
   }
 

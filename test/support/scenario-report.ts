@@ -74,7 +74,7 @@ function recoveryText(ms: number): string {
 
 function cellsOf({ scenario: name, requests, lost, recoveryMs, p99, peakMiB, verdict }: Row): string[] {
   const recovery = recoveryText(recoveryMs);
-  const latency = p99.map((ms) => ms.toFixed(0)).join(" → ");
+  const latency = p99.map((ms) => (Number.isNaN(ms) ? "–" : ms.toFixed(0))).join(" → ");
   return [name, String(requests), String(lost), recovery, latency, `${peakMiB.toFixed(0)} MiB`, verdict];
 }
 

@@ -220,7 +220,8 @@ for (const version of ["1.1", "2"] as const) {
     outcome: string,
   ][] = [
     ["dies within a message", (stream) => stream.session?.destroy(), {}, "upstream_reset"],
-    ["is late within a message", () => {}, { "grpc-timeout": "80m" }, "deadline"],
+    // So long that half of the message is there by then, on a machine that is busy as well.
+    ["is late within a message", () => {}, { "grpc-timeout": "2S" }, "deadline"],
     [
       "ends within a message, and calls that OK",
       (stream) => endWith(stream, { "grpc-status": "0" }),
