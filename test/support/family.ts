@@ -3,8 +3,6 @@ import { once } from "node:events";
 import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 
-const given = new Set<number>();
-
 /**
  * Ports below the ones that the system hands out by itself (ip_local_port_range), which may go to a connection of anybody before they
  * are listened on.
@@ -12,13 +10,19 @@ const given = new Set<number>();
 const FIRST = 12_000;
 const COUNT = 20_000;
 
+/**
+ * Where this process begins to look. Test files run side by side: one that draws, or tries, a port that another has just been given and
+ * not opened yet takes it away. With a stride of its own each process has a hundred ports to itself.
+ */
+const STRIDE = 101;
+let next = (process.pid * STRIDE) % COUNT;
+
 /** A port that nobody listens on, and that nobody here was given before. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = FIRST + Math.floor(Math.random() * COUNT);
-    if (given.has(port) || !(await canListen(port))) continue;
-    given.add(port);
-    return port;
+    const port = FIRST + next;
+    next = (next + 1) % COUNT;
+    if (await canListen(port)) return port;
   }
 }
 
