@@ -18,6 +18,7 @@ const NONE: HeaderList = [];
 export class Allowance {
   /** At a time. */
   streams: number;
+  /** Bytes that a head may have, counted as in RFC 9113, section 6.5.2. */
   #headBytes: number;
   /** The lists that were last found to fit: those of a call that is made again and again. */
   #fields: HeaderList | undefined;
@@ -26,12 +27,7 @@ export class Allowance {
   /** `before` is what the same worker has told on another connection. */
   constructor(before?: Allowance) {
     this.streams = before?.streams ?? UNTOLD_STREAMS;
-    this.#headBytes = before?.headBytes ?? MOST_HEAD_BYTES;
-  }
-
-  /** Bytes that a head may have, counted as in RFC 9113, section 6.5.2. */
-  get headBytes(): number {
-    return this.#headBytes;
+    this.#headBytes = before === undefined ? MOST_HEAD_BYTES : before.#headBytes;
   }
 
   /** SETTINGS have come. What the first ones do not name has no limit but ours. */

@@ -123,6 +123,11 @@ export class Connection {
     return this.windows.connection > 0;
   }
 
+  /** True when a stream may be opened now, and its DATA flows (client role). */
+  get isFree(): boolean {
+    return this.isOpen && this.hasRoom && this.isFlowing;
+  }
+
   /** Opens a stream (client role). */
   open(pseudo: HeaderList, fields: HeaderList, neverIndexed: readonly string[]): Stream {
     const stream = this.begin(this.nextStream);

@@ -64,6 +64,11 @@ export function unfit(address: Address, socket: Socket): EdgeError | undefined {
   return new EdgeError("upstream_tls", "the worker does not speak HTTP/2 over TLS");
 }
 
+/** What a request hears that would go to a worker which was given up: nothing of it was sent. */
+export function givenUp(): EdgeError {
+  return new EdgeError("upstream_unprocessed", "the worker is no longer asked");
+}
+
 function open(address: Address, options: ConnectOptions, memory: TlsMemory): Socket {
   switch (address.kind) {
     case "unix":

@@ -7,7 +7,7 @@ import type { Limits } from "../limits.ts";
 import { CONNECTION_WINDOW, FIRST_WINDOW, PREFACE } from "../http2/windows.ts";
 import type { Address } from "../settings/parse.ts";
 import type { TlsMemory } from "./connect.ts";
-import { connectTo, failedBy, readyEvent, unfit } from "./connect.ts";
+import { connectTo, failedBy, givenUp, readyEvent, unfit } from "./connect.ts";
 import type { Origin } from "./origin.ts";
 import { Queue } from "./queue.ts";
 import { Reply, brokenOff } from "./reply.ts";
@@ -85,8 +85,7 @@ export class Http2Upstream {
   /** True when a request can be sent now; else `ready` tells when. */
   get isReady(): boolean {
     const current = this.#current;
-    const isFree = current !== undefined && current.isOpen && current.hasRoom && current.isFlowing;
-    return (isFree || this.#select()) && this.origin?.credentials.isReady !== false;
+    return (current?.isFree === true || this.#select()) && this.origin?.credentials.isReady !== false;
   }
 
   /**
@@ -151,10 +150,9 @@ export class Http2Upstream {
    * call that they do not read then stops all others, and new ones go elsewhere, as long as there may be another connection.
    */
   get #free(): Connection[] {
-    const free = this.#open.filter(({ hasRoom }) => hasRoom);
-    const flowing = free.filter(({ isFlowing }) => isFlowing);
-    if (flowing.length > 0 || this.#connecting !== undefined || this.#mayConnect) return flowing;
-    return free.toSorted((a, b) => a.streams.size - b.streams.size);
+    const free = this.#open.filter(({ isFree }) => isFree);
+    if (free.length > 0 || this.#connecting !== undefined || this.#mayConnect) return free;
+    return this.#open.filter(({ hasRoom }) => hasRoom).sort((a, b) => a.streams.size - b.streams.size);
   }
 
   /** What runs on a connection that is used up finishes there. */
@@ -267,8 +265,4 @@ export class Http2Upstream {
   get #room(): number {
     return this.#free.reduce((sum, { room }) => sum + room, 0);
   }
-}
-
-function givenUp(): EdgeError {
-  return new EdgeError("upstream_unprocessed", "the worker is no longer asked");
 }

@@ -1,3 +1,4 @@
+import { ascending, percentile } from "../../scripts/bench/statistics.ts";
 import type { Kind, LoadClient, Outcome } from "./load-kinds.ts";
 import { KINDS } from "./load-kinds.ts";
 
@@ -59,9 +60,9 @@ export class Load {
 
   /** The time within which 99 of 100 good replies came since the last look, in milliseconds; NaN when there were none. */
   p99(): number {
-    const sorted = this.#quick.toSorted((a, b) => a - b);
+    const sorted = ascending(this.#quick);
     this.#quick = [];
-    return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? NaN;
+    return percentile(sorted, 0.99);
   }
 
   /** Resolves once nothing has failed for a while and each kind had a good reply; with the milliseconds from `since` to the last failure. */

@@ -1,10 +1,9 @@
 import type { OnReadOpts } from "node:net";
-import { EdgeError } from "../../errors.ts";
 import { FieldReader } from "../../message/fields.ts";
 import { KnownHeads } from "../../message/known-heads.ts";
 import type { Address } from "../../settings/parse.ts";
 import type { TlsMemory } from "../connect.ts";
-import { connectTo } from "../connect.ts";
+import { connectTo, givenUp } from "../connect.ts";
 import type { Origin } from "../origin.ts";
 import type { RetryBudget } from "../retries.ts";
 import type { Owner } from "./connection.ts";
@@ -138,8 +137,4 @@ export class Http1Upstream implements Owner, Connections {
     clearInterval(this.#clock);
     this.#clock = undefined;
   }
-}
-
-function givenUp(): EdgeError {
-  return new EdgeError("upstream_unprocessed", "the worker is no longer asked");
 }

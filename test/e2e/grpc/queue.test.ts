@@ -9,61 +9,7 @@ import { testEdge } from "../../support/edge.ts";
 import { freePort } from "../../support/family.ts";
 import { GRPC, message } from "../../support/grpc.ts";
 import { WebCall } from "../../support/grpc-web.ts";
-import { http2Worker } from "../../support/workers.ts";
-
-/** A worker that holds the calls it gets, in the order in which they came. */
-class Holding {
-  readonly address: string;
-  readonly calls: ServerHttp2Stream[];
-  readonly paths: (string | undefined)[];
-  readonly #came: () => Promise<void>;
-
-  private constructor(
-    address: string,
-    calls: ServerHttp2Stream[],
-    paths: (string | undefined)[],
-    came: () => Promise<void>,
-  ) {
-    this.address = address;
-    this.calls = calls;
-    this.paths = paths;
-    this.#came = came;
-  }
-
-  /** One that takes `streams` calls at a time. */
-  static async start(t: TestContext, streams: number): Promise<Holding> {
-    const calls: ServerHttp2Stream[] = [];
-    const paths: (string | undefined)[] = [];
-    let came = Promise.withResolvers<void>();
-    const address = await http2Worker(
-      t,
-      (stream, headers) => {
-        calls.push(stream);
-        paths.push(headers[":path"]);
-        came.resolve();
-        came = Promise.withResolvers();
-      },
-      { maxConcurrentStreams: streams },
-    );
-    return new Holding(address, calls, paths, () => came.promise);
-  }
-
-  /** Its call number `index`, once it is there. */
-  async call(index: number): Promise<ServerHttp2Stream> {
-    for (;;) {
-      const call = this.calls[index];
-      if (call !== undefined) return call;
-      await this.#came();
-    }
-  }
-}
-
-function answer(call: ServerHttp2Stream): void {
-  call.respond(
-    { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" },
-    { endStream: true },
-  );
-}
+import { Holding } from "../../support/holding.ts";
 
 /** Resolves when so many bytes of a call have come. */
 function untilRead(call: ServerHttp2Stream, bytes: number): Promise<void> {
@@ -99,9 +45,9 @@ test("a refused call that has become too large to be sent again is not held agai
   });
   const session = http2Client(t, port);
   const first = h2(session, GRPC, message());
-  const held = await refusing.call(0);
+  await refusing.call(0);
   void h2(session, GRPC, message());
-  const blocking = await full.call(0);
+  await full.call(0);
   void h2(session, GRPC, message());
   await third.call(0);
 
@@ -111,18 +57,18 @@ test("a refused call that has become too large to be sent again is not held agai
   const refused = await refusing.call(1);
   await untilRead(refused, 40_000);
   refused.close(7);
-  answer(held);
+  await refusing.answer(0);
   // The answer came behind the refusal: now the call waits for the next worker.
   await first;
   await send(session, large, message(40_000));
-  answer(blocking);
+  await full.answer(0);
 
   assert.equal((await reply).headers["grpc-status"], "14");
   const line = await logged(({ outcome }) => outcome === "upstream_reset");
   assert.equal(line["worker"], refusing.address);
   const ejected = lines.filter((each) => each["message"] === "worker ejected").map((each) => each["worker"]);
   assert.deepEqual(ejected, [refusing.address]);
-  assert.equal(full.calls.length, 1);
+  assert.equal(full.count, 1);
 });
 
 /** Resolves when the edge has so many exchanges under way with its gRPC worker. */
@@ -182,10 +128,10 @@ for (const [who, ask] of clients) {
       await logged(({ outcome }) => outcome === "client_gone");
       await untilActive(admin, 1);
 
-      answer(await worker.call(0));
+      await worker.answer(0);
       assert.equal((await first).headers["grpc-status"], "0");
       const next = h2(session, { ...GRPC, ":path": "/Echo/Next" }, message());
-      answer(await worker.call(1));
+      await worker.answer(1);
       assert.equal((await next).headers["grpc-status"], "0");
       assert.deepEqual(worker.paths, [GRPC[":path"], "/Echo/Next"]);
     },
@@ -200,7 +146,7 @@ test("a call whose deadline passes while it waits for a stream leaves the queue"
   await worker.call(0);
   const { headers } = await h2(session, { ...GRPC, "grpc-timeout": "50m" }, message());
   assert.equal(headers["grpc-status"], "4");
-  answer(await worker.call(0));
+  await worker.answer(0);
   assert.equal((await first).headers["grpc-status"], "0");
   assert.deepEqual(worker.paths, [GRPC[":path"]]);
 });
