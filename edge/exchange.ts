@@ -71,18 +71,25 @@ export interface BodyReceiver {
   abort(error: EdgeError): void;
 }
 
-/** A side that bytes come from. It stops at a fixed number of bytes until they are given back as credit. */
-export interface Incoming {
-  /** Starts delivery; called at most once. Until then the sender is held back by flow control. */
-  receive(receiver: BodyReceiver): void;
+/** Where bytes come from. It stops at a fixed number of them until they are given back as credit. */
+export interface Source {
   /** Gives back credit for `bytes` that have left the edge. */
   consume(bytes: number): void;
 }
 
+/** The source of what nobody wants credit for. */
+export const NO_SOURCE: Source = { consume() {} };
+
+/** A side that bytes come from. */
+export interface Incoming extends Source {
+  /** Starts delivery; called at most once. Until then the sender is held back by flow control. */
+  receive(receiver: BodyReceiver): void;
+}
+
 /** A side that bytes go to. */
 export interface Outgoing {
-  /** Called with the number of bytes that have left; whoever writes turns it into credit for its source. */
-  onSent: (bytes: number) => void;
+  /** Where that comes from which is written: it gets credit for all that has left. Whoever writes sets it. */
+  source: Source;
   /** Sends or copies: the chunk is the caller's again when this returns. */
   write(chunk: Buffer): void;
   /** Throws an EdgeError where trailers do not make a whole message of what was written. */

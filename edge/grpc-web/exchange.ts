@@ -1,6 +1,7 @@
 import type { Cors } from "../cors.ts";
 import { EdgeError } from "../errors.ts";
-import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead, Source } from "../exchange.ts";
+import { NO_SOURCE } from "../exchange.ts";
 import { find, withoutFields } from "../headers.ts";
 import { grpcStatus } from "../refusal.ts";
 import { Base64Writer } from "./base64.ts";
@@ -74,9 +75,10 @@ export class GrpcWebExchange implements Exchange {
     return this.#client.bytesOut;
   }
 
-  set onSent(callback: (bytes: number) => void) {
+  set source(source: Source) {
     const credit = this.#credit;
-    this.#client.onSent = credit === undefined ? callback : (bytes) => callback(credit.give(bytes));
+    this.#client.source =
+      credit === undefined ? source : { consume: (bytes) => source.consume(credit.give(bytes)) };
   }
 
   receive(receiver: BodyReceiver): void {
@@ -125,7 +127,7 @@ export class GrpcWebExchange implements Exchange {
     );
     this.#over = true;
     // The reply's source has ended, and has no use for credit.
-    this.#client.onSent = nobody;
+    this.#client.source = NO_SOURCE;
     this.#client.write(this.#writer?.write(frame, true) ?? frame);
     this.#client.end(NONE);
   }

@@ -59,7 +59,7 @@ export class Connection implements Carrier, Member {
     this.#inbox = new Inbox(socket);
     this.progress = new Progress(socket);
     this.peer = peerOf(socket);
-    this.output = new Output(socket, (bytes) => this.#exchange?.onSent(bytes));
+    this.output = new Output(socket, (bytes) => this.#exchange?.source.consume(bytes));
     this.#parser = new RequestParser(headBytes, fields, (chunk) => this.#exchange?.data(chunk));
     end.receive((bytes) => this.receive(bytes));
     socket.on("drain", this.#onDrain);

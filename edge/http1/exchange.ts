@@ -1,5 +1,6 @@
 import { EdgeError } from "../errors.ts";
-import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead, Source } from "../exchange.ts";
+import { NO_SOURCE } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
@@ -33,7 +34,7 @@ const nobody = (): void => {};
 export class Http1Exchange implements Exchange {
   readonly head: RequestHead;
   readonly peer: Peer;
-  onSent: (bytes: number) => void = nobody;
+  source: Source = NO_SOURCE;
   status: number | undefined;
   gone = false;
   bytesIn = 0;
@@ -95,7 +96,7 @@ export class Http1Exchange implements Exchange {
 
   write(chunk: Buffer): void {
     if (this.isOver || chunk.length === 0) return;
-    if (this.#body === "none") return this.onSent(chunk.length);
+    if (this.#body === "none") return this.source.consume(chunk.length);
     this.bytesOut += chunk.length;
     const { output } = this.#carrier;
     if (this.#body === "chunked") return output.body(chunk, `${chunk.length.toString(16)}\r\n`, "\r\n");

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../errors.ts";
-import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead, Source } from "../exchange.ts";
+import { NO_SOURCE } from "../exchange.ts";
 import { find } from "../headers.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
@@ -30,7 +31,7 @@ export function webSocketAccept(key: string): string {
 export class UpgradeExchange implements Exchange {
   readonly head: RequestHead;
   readonly peer: Peer;
-  onSent: (bytes: number) => void = nobody;
+  source: Source = NO_SOURCE;
   status: number | undefined;
   gone = false;
   bytesIn = 0;
@@ -64,7 +65,7 @@ export class UpgradeExchange implements Exchange {
     socket.on("drain", () => {
       const bytes = this.#unsent;
       this.#unsent = 0;
-      if (bytes > 0) this.onSent(bytes);
+      if (bytes > 0) this.source.consume(bytes);
     });
     socket.once("close", () => {
       this.gone = true;
@@ -120,7 +121,7 @@ export class UpgradeExchange implements Exchange {
     if (this.#chunked) this.#socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");
     const goesOn = writeCopy(this.#socket, chunk);
     if (this.#chunked) this.#socket.write("\r\n", "latin1");
-    if (goesOn) this.onSent(chunk.length);
+    if (goesOn) this.source.consume(chunk.length);
     else this.#unsent += chunk.length;
   }
 

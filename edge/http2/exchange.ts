@@ -1,5 +1,5 @@
 import { EdgeError } from "../errors.ts";
-import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead } from "../exchange.ts";
+import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead, Source } from "../exchange.ts";
 import { find } from "../headers.ts";
 import { grpcRefusal, grpcStatus, httpRefusal } from "../refusal.ts";
 import { route } from "../route.ts";
@@ -49,8 +49,8 @@ export class Http2Exchange implements Exchange {
     return this.#stream.bytesIn;
   }
 
-  set onSent(callback: (bytes: number) => void) {
-    this.#stream.onSent = callback;
+  set source(source: Source) {
+    this.#stream.source = source;
   }
 
   /** The stream is over, and with it the exchange. */

@@ -1,5 +1,6 @@
 import { EdgeError } from "../errors.ts";
-import type { BodyReceiver, HeaderList, Incoming, Outgoing } from "../exchange.ts";
+import type { BodyReceiver, HeaderList, Incoming, Outgoing, Source } from "../exchange.ts";
+import { NO_SOURCE } from "../exchange.ts";
 import type { Connection } from "./connection.ts";
 import { ReceiveWindow } from "./flow.ts";
 import { STREAM_WINDOW } from "./windows.ts";
@@ -15,7 +16,6 @@ export interface StreamEvents {
 }
 
 const EMPTY: HeaderList = [];
-const nobody = (): void => {};
 
 /**
  * One stream: both directions of a body, whichever end opened it (RFC 9113, section 5.1).
@@ -30,7 +30,7 @@ const nobody = (): void => {};
  */
 export class Stream implements Incoming, Outgoing {
   readonly id: number;
-  onSent: (bytes: number) => void = nobody;
+  source: Source = NO_SOURCE;
   events: StreamEvents | undefined;
   localEnded = false;
   remoteEnded = false;
@@ -43,12 +43,12 @@ export class Stream implements Incoming, Outgoing {
   bytesIn = 0;
   /** Bytes the peer lets us send. */
   sendWindow: number;
-  /** What the peer may send. */
-  readonly window: ReceiveWindow;
   /** Bytes that the peer's content-length still promises (RFC 9113, section 8.1.1); -1 when it has none. */
   promised = -1;
 
   readonly #connection: Connection;
+  readonly #windowBytes: number;
+  #window: ReceiveWindow | undefined;
   #receiver: BodyReceiver | undefined;
   /** What came before anybody received it; at most a window. */
   #early: Buffer[] | undefined;
@@ -68,7 +68,13 @@ export class Stream implements Incoming, Outgoing {
     this.#connection = connection;
     this.id = id;
     this.sendWindow = sendWindow;
-    this.window = new ReceiveWindow(streamWindow, Math.max(streamWindow, STREAM_WINDOW));
+    this.#windowBytes = streamWindow;
+  }
+
+  /** What the peer may send; made when it does, since most requests have no body. */
+  get window(): ReceiveWindow {
+    const bytes = this.#windowBytes;
+    return (this.#window ??= new ReceiveWindow(bytes, Math.max(bytes, STREAM_WINDOW)));
   }
 
   /** True once our direction has ended. */
@@ -132,7 +138,7 @@ export class Stream implements Incoming, Outgoing {
       this.#queueAt = 0;
       this.#connection.windows.wait(this);
     }
-    if (sent > 0) this.onSent(sent);
+    if (sent > 0) this.source.consume(sent);
   }
 
   end(trailers: HeaderList): void {
@@ -169,7 +175,7 @@ export class Stream implements Incoming, Outgoing {
     if (queue.length > 0) this.#connection.windows.wait(this);
     else this.#queue = undefined;
     if (this.#queue === undefined && this.#trailersOut !== undefined) this.#sendEnd(this.#trailersOut);
-    if (sent > 0) this.onSent(sent);
+    if (sent > 0) this.source.consume(sent);
   }
 
   /** Sends of a chunk from `from` on what may go out, a frame at a time; answers how many bytes that was. */

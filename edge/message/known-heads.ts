@@ -26,6 +26,8 @@ export class KnownHeads<T> {
   readonly #size: number;
   readonly #places: Place<T>[] = [];
   #next = 0;
+  /** The one that was found last: mostly it is the next one, too, and comparing is not free. */
+  #last: Place<T> | undefined;
 
   /** `size` is how many heads are remembered; a few at most, since all are looked at. */
   constructor(size: number) {
@@ -34,12 +36,10 @@ export class KnownHeads<T> {
 
   /** The head that lies at `at` once more; undefined when another one does, or less than all of it. */
   find(bytes: Buffer, at: number): KnownHead<T> | undefined {
-    for (const place of this.#places) {
-      const end = at + place.length;
-      // Heads of other lengths end elsewhere, and are told apart without comparing them.
-      if (bytes[end - 1] !== LF || bytes[end - 3] !== LF) continue;
-      if (bytes.compare(place.bytes, 0, place.length, at, end) === 0) return place;
-    }
+    const last = this.#last;
+    if (last !== undefined && lies(last, bytes, at)) return last;
+    for (const place of this.#places)
+      if (place !== last && lies(place, bytes, at)) return (this.#last = place);
     return undefined;
   }
 
@@ -51,7 +51,13 @@ export class KnownHeads<T> {
     const room = before !== undefined && before.bytes.length >= length;
     const copy = room ? before.bytes : Buffer.allocUnsafeSlow(length);
     bytes.copy(copy, 0, from, to);
-    this.#places[this.#next] = { bytes: copy, length, value };
+    this.#last = this.#places[this.#next] = { bytes: copy, length, value };
     this.#next = (this.#next + 1) % this.#size;
   }
+}
+
+function lies({ bytes: head, length }: Place<unknown>, bytes: Buffer, at: number): boolean {
+  const end = at + length;
+  // Heads of other lengths end elsewhere, and are told apart without comparing them.
+  return bytes[end - 1] === LF && bytes[end - 3] === LF && bytes.compare(head, 0, length, at, end) === 0;
 }

@@ -48,7 +48,7 @@ export class CarriedCall implements WorkerReceiver, Requester {
     const { exchange } = this.#forward;
     const stream = this.#stream;
     if (stream === undefined) return;
-    exchange.onSent = (bytes) => stream.consume(bytes);
+    exchange.source = stream;
     this.#passesOn = !respond(exchange, reply.status, reply.fields, reply.isEnd);
     if (this.#passesOn) return;
     // What a 205 may still send nobody wants: its connection is given up.
@@ -62,7 +62,7 @@ export class CarriedCall implements WorkerReceiver, Requester {
     const { upstream, exchange } = this.#forward;
     const stream = upstream.open(this.#wanted, this);
     this.#stream = stream;
-    stream.onSent = (bytes) => exchange.consume(bytes);
+    stream.source = exchange;
     if (stream.isConnected) this.connected();
   }
 

@@ -46,7 +46,7 @@ class DirectCall implements WorkerReceiver, Attempt {
     const stream = this.#stream;
     if (stream === undefined) return;
     if (exchange.gone) return this.#fail(new EdgeError("client_gone"));
-    exchange.onSent = (bytes) => stream.consume(bytes);
+    exchange.source = stream;
     sendBody(this.#forward, this);
   }
 

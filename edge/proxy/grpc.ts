@@ -94,7 +94,7 @@ class Call implements ReplyReceiver, Attempt {
     );
     this.#worker = stream;
     if (this.deadline !== undefined) this.#armDeadline(this.deadline);
-    exchange.onSent = (bytes) => stream.consume(bytes);
+    exchange.source = stream;
     (this.#forward.body ??= new RepeatableBody(exchange)).sendTo(this);
   }
 

@@ -1,6 +1,7 @@
 import proxy from "http2-proxy";
 import { EdgeError, fromUpstream } from "../errors.ts";
 import type { Outgoing } from "../exchange.ts";
+import { NO_SOURCE } from "../exchange.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import { forwardDirect } from "./direct.ts";
@@ -32,7 +33,7 @@ function forwardCarried(forward: Forward<Http1Upstream>): void {
   const reply = new ReplyStandIn();
   // Credit goes back by the call itself.
   const worker: Outgoing = {
-    onSent: () => {},
+    source: NO_SOURCE,
     write: (chunk) => request.onData?.(chunk),
     end(trailers) {
       call.trailers = trailers;

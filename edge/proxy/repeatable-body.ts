@@ -1,5 +1,5 @@
 import type { EdgeError } from "../errors.ts";
-import type { BodyReceiver, Exchange, HeaderList, Outgoing } from "../exchange.ts";
+import type { BodyReceiver, Exchange, HeaderList, Outgoing, Source } from "../exchange.ts";
 import { trailersToWorker } from "../headers.ts";
 
 /** Bytes of a request that are kept for another attempt; a larger one has one attempt. */
@@ -16,11 +16,13 @@ export interface Attempt {
  * or left before it began, has not, and then another gets the same bytes (RFC 9113, section 8.7). Trailers pass through here and
  * nowhere else, so this is where they lose what must not reach a worker.
  */
-export class RepeatableBody implements BodyReceiver {
+export class RepeatableBody implements BodyReceiver, Source {
   readonly #exchange: Exchange;
   #attempt: Attempt | undefined;
   #received = false;
-  #kept: Buffer[] | undefined = [];
+  #isWhole = true;
+  /** Undefined as long as nothing has come, too. */
+  #kept: Buffer[] | undefined;
   #keptBytes = 0;
   #trailers: HeaderList | undefined;
   /** Bytes that left in this attempt, and in the one that got furthest: the client gets credit for each once. */
@@ -33,7 +35,7 @@ export class RepeatableBody implements BodyReceiver {
 
   /** False once something of it is gone. */
   get isWhole(): boolean {
-    return this.#kept !== undefined;
+    return this.#isWhole;
   }
 
   /** Sends it all to a worker: what has come, and what comes. */
@@ -41,7 +43,7 @@ export class RepeatableBody implements BodyReceiver {
     const { worker } = attempt;
     this.#attempt = attempt;
     this.#sent = 0;
-    worker.onSent = (bytes) => this.#onSent(bytes);
+    worker.source = this;
     if (!this.#received) {
       this.#received = true;
       return this.#exchange.receive(this);
@@ -52,11 +54,12 @@ export class RepeatableBody implements BodyReceiver {
 
   /** There will be no other attempt. */
   forget(): void {
+    this.#isWhole = false;
     this.#kept = undefined;
   }
 
   data(chunk: Buffer): void {
-    if (this.#kept !== undefined) this.#keep(chunk);
+    if (this.#isWhole) this.#keep(chunk);
     this.#attempt?.worker.write(chunk);
   }
 
@@ -69,17 +72,18 @@ export class RepeatableBody implements BodyReceiver {
     this.#attempt?.abort(error);
   }
 
-  #keep(chunk: Buffer): void {
-    this.#keptBytes += chunk.length;
-    if (this.#keptBytes > MAX_KEPT_BYTES) this.#kept = undefined;
-    else this.#kept?.push(Buffer.from(chunk));
-  }
-
-  #onSent(bytes: number): void {
+  /** So much has left in this attempt. */
+  consume(bytes: number): void {
     this.#sent += bytes;
     const more = this.#sent - this.#credited;
     if (more <= 0) return;
     this.#credited = this.#sent;
     this.#exchange.consume(more);
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes > MAX_KEPT_BYTES) this.forget();
+    else (this.#kept ??= []).push(Buffer.from(chunk));
   }
 }

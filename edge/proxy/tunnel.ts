@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
-import type { Exchange } from "../exchange.ts";
+import type { Exchange, Source } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
 import { writeCopy } from "../port/socket-end.ts";
@@ -24,7 +24,7 @@ const NOTHING: readonly never[] = [];
  *
  * To http2-proxy it is the client's socket, which is piped from and to, and written a head of http2-proxy's own making.
  */
-export class Tunnel {
+export class Tunnel implements Source {
   readonly #exchange: Exchange;
   readonly #frames = new FrameTracker();
   #worker: Socket | undefined;
@@ -45,7 +45,7 @@ export class Tunnel {
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange;
-    exchange.onSent = (bytes) => this.#onSent(bytes);
+    exchange.source = this;
   }
 
   /** True when both sides had ended by themselves: whatever http2-proxy says then is only the sockets' closing. */
@@ -188,7 +188,8 @@ export class Tunnel {
     if (this.#unsent > HIGH_WATER) this.#worker?.pause();
   }
 
-  #onSent(bytes: number): void {
+  /** What went towards the client has left. */
+  consume(bytes: number): void {
     const before = this.#unsent;
     this.#unsent -= bytes;
     if (mayGoOn(before, this.#unsent)) this.#worker?.resume();

@@ -1,4 +1,4 @@
-import type { BodyReceiver, HeaderList, Outgoing } from "../exchange.ts";
+import type { BodyReceiver, HeaderList, Outgoing, Source } from "../exchange.ts";
 
 /** What a worker's reply is told to. */
 export interface ReplyReceiver extends BodyReceiver {
@@ -8,9 +8,7 @@ export interface ReplyReceiver extends BodyReceiver {
 }
 
 /** One request to a worker: the request's bytes go out, the reply's come in. */
-export interface UpstreamStream extends Outgoing {
-  /** Gives back credit for `bytes` of the reply that have left the edge. */
-  consume(bytes: number): void;
+export interface UpstreamStream extends Outgoing, Source {
   /** True once all of the request has gone out, or can no longer. */
   readonly isSent: boolean;
   /** Tells the worker that nobody waits any more. */

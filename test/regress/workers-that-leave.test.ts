@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import type { Exchange, HeaderList } from "../../edge/exchange.ts";
+import { NO_SOURCE } from "../../edge/exchange.ts";
 import { RepeatableBody } from "../../edge/proxy/repeatable-body.ts";
 import { h2, http2Client } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
@@ -141,14 +142,14 @@ test("a body of which more came between two attempts than is kept is not whole",
   const exchange = { receive: () => {}, consume: (bytes: number) => consumed.push(bytes) };
   const written: number[] = [];
   const worker = {
-    onSent: (_bytes: number): void => {},
+    source: NO_SOURCE,
     write: (chunk: Buffer) => void written.push(chunk.length),
     end: (_trailers: HeaderList) => {},
   };
   const body = new RepeatableBody(exchange as unknown as Exchange);
   body.sendTo({ worker, abort: () => {} });
   body.data(Buffer.alloc(60_000));
-  worker.onSent(60_000);
+  worker.source.consume(60_000);
   assert.equal(body.isWhole, true);
   // The first attempt is dead by now.
   body.data(Buffer.alloc(10_000));

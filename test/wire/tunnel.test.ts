@@ -6,6 +6,7 @@ import type { TestContext } from "node:test";
 import { test } from "node:test";
 import type { EdgeError } from "../../edge/errors.ts";
 import type { BodyReceiver, Exchange } from "../../edge/exchange.ts";
+import { NO_SOURCE } from "../../edge/exchange.ts";
 import { Tunnel } from "../../edge/proxy/tunnel.ts";
 import { pair } from "../support/pair.ts";
 
@@ -19,7 +20,7 @@ class Client {
   gone = false;
   text = "";
   ends = 0;
-  onSent = (): void => {};
+  source = NO_SOURCE;
   receiver: BodyReceiver | undefined;
 
   receive(receiver: BodyReceiver): void {

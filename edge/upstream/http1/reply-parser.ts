@@ -54,6 +54,8 @@ export class ReplyParser {
   readonly #body: BodyReader;
   #state: State = "idle";
   #asked: Asked | undefined;
+  /** Of a reply to HEAD the same bytes mean something else. */
+  #isHead = false;
   #events: ReplyEvents | undefined;
   #framing: ReplyFraming | undefined;
   #minorVersion = 1;
@@ -105,6 +107,7 @@ export class ReplyParser {
   /** A request has gone out: what comes next is its reply. */
   begin(asked: Asked, events: ReplyEvents): void {
     this.#asked = asked;
+    this.#isHead = asked.method === "HEAD";
     this.#events = events;
     this.#state = "head";
     this.#interim = 0;
@@ -138,7 +141,7 @@ export class ReplyParser {
 
   #readHead(bytes: Buffer, at: number): number {
     const isWhole = this.#prefix === 0;
-    const again = isWhole && this.#asked?.method !== "HEAD" ? this.#known.find(bytes, at) : undefined;
+    const again = isWhole && !this.#isHead ? this.#known.find(bytes, at) : undefined;
     if (again !== undefined) {
       this.#begin(again.value);
       return at + again.length;
@@ -149,8 +152,7 @@ export class ReplyParser {
     this.#prefix = 0;
     const final = this.#onHead(this.#fields.read(this.#headBlock.text));
     if (final === undefined) return next;
-    // Of a reply to HEAD the same bytes mean something else.
-    if (isWhole && this.#asked?.method !== "HEAD") this.#known.keep(bytes, at, next, final);
+    if (isWhole && !this.#isHead) this.#known.keep(bytes, at, next, final);
     this.#begin(final);
     return next;
   }

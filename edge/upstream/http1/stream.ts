@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { EdgeError, toEdgeError } from "../../errors.ts";
-import type { HeaderList } from "../../exchange.ts";
+import type { HeaderList, Source } from "../../exchange.ts";
+import { NO_SOURCE } from "../../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../../high-water.ts";
 import type { RequestBody } from "../../message/body-reader.ts";
 import type { ReplyReceiver, UpstreamStream } from "../stream.ts";
@@ -43,9 +44,10 @@ export interface Connections {
 
 /** One request to a worker and its reply, on a connection of its own for that time. */
 export class Http1Stream implements UpstreamStream, Turn {
-  onSent: (bytes: number) => void = () => {};
+  source: Source = NO_SOURCE;
   isConnected = false;
   isSent = false;
+  readonly isLast: boolean;
 
   readonly #connections: Connections;
   readonly #request: WorkerRequest;
@@ -65,6 +67,7 @@ export class Http1Stream implements UpstreamStream, Turn {
     this.#connections = connections;
     this.#request = request;
     this.#receiver = receiver;
+    this.isLast = request.isLast;
     this.#left = typeof request.body === "number" ? request.body : 0;
     const kept = request.upgrade ? undefined : connections.kept();
     if (kept === undefined) process.nextTick(connect, this);
@@ -114,10 +117,6 @@ export class Http1Stream implements UpstreamStream, Turn {
     } catch (thrown) {
       this.#fail(toEdgeError(thrown));
     }
-  }
-
-  get isLast(): boolean {
-    return this.#request.isLast;
   }
 
   consume(bytes: number): void {
@@ -206,12 +205,12 @@ export class Http1Stream implements UpstreamStream, Turn {
   drained(): void {
     const bytes = this.#unsent;
     this.#unsent = 0;
-    if (bytes > 0 && !this.#over) this.onSent(bytes);
+    if (bytes > 0 && !this.#over) this.source.consume(bytes);
   }
 
   /** Gives credit for bytes that the socket has taken; once it is full, when it has drained. */
   #give(bytes: number, mayGoOn: boolean): void {
-    if (mayGoOn) this.onSent(bytes);
+    if (mayGoOn) this.source.consume(bytes);
     else this.#unsent += bytes;
   }
 

@@ -46,6 +46,8 @@ export class Http1Upstream implements Owner, Connections {
   readonly #known = new KnownHeads<FinalHead>(KNOWN_HEADS);
   /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** Its beginning, as the last read saw it. */
+  #view = this.#buffer;
   /** Runs while there are connections. */
   #clock: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -115,11 +117,12 @@ export class Http1Upstream implements Owner, Connections {
   }
 
   #intoBuffer(receive: (bytes: Buffer) => void): OnReadOpts {
-    const buffer = this.#buffer;
     return {
-      buffer,
-      callback(length) {
-        receive(buffer.subarray(0, length));
+      buffer: this.#buffer,
+      callback: (length) => {
+        // Replies are often as long as the last one, and making a view is not free.
+        if (this.#view.length !== length) this.#view = this.#buffer.subarray(0, length);
+        receive(this.#view);
         return true;
       },
     };

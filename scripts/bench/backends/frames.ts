@@ -17,7 +17,6 @@ const STREAMS = new Map([
 const UPLOAD_REPLY = Buffer.from(calls.UPLOAD_REPLY);
 
 const server = createEdgeServer(config, (exchange) => {
-  exchange.onSent = () => {};
   const { path } = exchange.head;
   if (path === "/Echo/Ping") return onEnd(exchange, () => answer(exchange, [calls.PONG]));
   if (path === "/Echo/Count") return onEnd(exchange, (body) => answer(exchange, STREAMS.get(body) ?? []));

@@ -96,7 +96,7 @@ test("a reply flows by credit, and arrives whole although its memory is used aga
   client.send(CLOSE);
   const exchange = await served.exchange(0);
   let unsent = 0;
-  exchange.onSent = (bytes) => (unsent -= bytes);
+  exchange.source = { consume: (bytes) => (unsent -= bytes) };
   exchange.respond(200, [], false);
   const scratch = Buffer.alloc(50_000);
   let pieces = 0;

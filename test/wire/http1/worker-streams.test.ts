@@ -54,9 +54,11 @@ test("a client is held back while the worker does not read, and goes on when it 
     }
     if (written === 32 * MIB) asking.stream.end([]);
   };
-  asking.stream.onSent = (bytes) => {
-    credit += bytes;
-    setImmediate(pump);
+  asking.stream.source = {
+    consume(bytes) {
+      credit += bytes;
+      setImmediate(pump);
+    },
   };
   pump();
   const socket = await opened.promise;
