@@ -24,6 +24,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["observe/log-output.ts", 1],
   ["observe/line-buffer.ts", 0],
   ["observe/exchange-log.ts", 4],
+  ["port/read-buffer.ts", 0],
   ["port/socket-end.ts", 0],
   ["port/peer.ts", 1],
   ["headers.ts", 1],

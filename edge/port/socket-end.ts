@@ -1,5 +1,6 @@
 import type { SocketConstructorOpts } from "node:net";
 import { Socket } from "node:net";
+import { ReadBuffer } from "./read-buffer.ts";
 
 /** A connection that is somebody's own: its socket, and how to read it. */
 export interface SocketEnd {
@@ -8,11 +9,8 @@ export interface SocketEnd {
   receive(onBytes: (bytes: Buffer) => void): void;
 }
 
-/** Bytes one read from a client can bring. */
-const READ_BYTES = 65_536;
-
-/** All clients are read into this one buffer: what one brings has been dealt with before the next is read. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
+/** All clients are read into this one buffer. */
+const READ_BUFFER = new ReadBuffer();
 
 const nobody = (): void => {};
 
@@ -34,9 +32,9 @@ export function adopt(accepted: Socket & WithHandle): SocketEnd {
   accepted.destroy();
   let receive: (bytes: Buffer) => void = nobody;
   const onread = {
-    buffer: READ_BUFFER,
+    buffer: READ_BUFFER.bytes,
     callback(length: number): boolean {
-      receive(READ_BUFFER.subarray(0, length));
+      receive(READ_BUFFER.view(length));
       return true;
     },
   };

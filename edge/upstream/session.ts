@@ -5,6 +5,7 @@ import { Allowance } from "../http2/allowance.ts";
 import { Connection } from "../http2/connection.ts";
 import type { Limits } from "../limits.ts";
 import { CONNECTION_WINDOW, FIRST_WINDOW, PREFACE } from "../http2/windows.ts";
+import { ReadBuffer } from "../port/read-buffer.ts";
 import type { Address } from "../settings/parse.ts";
 import type { TlsMemory } from "./connect.ts";
 import { connectTo, failedBy, givenUp, readyEvent, unfit } from "./connect.ts";
@@ -33,8 +34,8 @@ const PATIENCE_MS = 1000;
 
 const nobody = (): void => {};
 
-/** What workers send is read into this one buffer, and handled before the next read: nothing in it outlives the event. */
-const READ_BUFFER = Buffer.allocUnsafeSlow(65_536);
+/** All workers are read into this one buffer. */
+const READ_BUFFER = new ReadBuffer();
 
 /**
  * One gRPC worker, and the HTTP/2 connections to it: one, opened when it is first needed and again after it ended, and more of them
@@ -177,9 +178,9 @@ export class Http2Upstream {
     const { connectMs, headBytes } = this.#options;
     let connection: Connection | undefined;
     const onread: OnReadOpts = {
-      buffer: READ_BUFFER,
-      callback: (length, buffer) => {
-        connection?.receive((buffer as Buffer).subarray(0, length));
+      buffer: READ_BUFFER.bytes,
+      callback: (length) => {
+        connection?.receive(READ_BUFFER.view(length));
         return true;
       },
     };

@@ -1,6 +1,7 @@
 import type { OnReadOpts } from "node:net";
 import { FieldReader } from "../../message/fields.ts";
 import { KnownHeads } from "../../message/known-heads.ts";
+import { ReadBuffer } from "../../port/read-buffer.ts";
 import type { Address } from "../../settings/parse.ts";
 import type { TlsMemory } from "../connect.ts";
 import { connectTo, givenUp } from "../connect.ts";
@@ -26,8 +27,6 @@ export interface Http1UpstreamOptions {
   readonly retries?: RetryBudget;
 }
 
-/** Bytes one read from a worker can bring. */
-const READ_BYTES = 65_536;
 /** Milliseconds between two looks at who waits for a reply. */
 const TICK_MS = 500;
 /** Reply heads that are remembered. */
@@ -44,10 +43,8 @@ export class Http1Upstream implements Owner, Connections {
   readonly #all = new Set<Connection>();
   readonly #fields = new FieldReader(WORKER_FAULTS);
   readonly #known = new KnownHeads<FinalHead>(KNOWN_HEADS);
-  /** All connections are read into this one buffer: what one brings has been dealt with before the next is read. */
-  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-  /** Its beginning, as the last read saw it. */
-  #view = this.#buffer;
+  /** All connections are read into this one buffer. */
+  readonly #buffer = new ReadBuffer();
   /** Runs while there are connections. */
   #clock: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -118,11 +115,9 @@ export class Http1Upstream implements Owner, Connections {
 
   #intoBuffer(receive: (bytes: Buffer) => void): OnReadOpts {
     return {
-      buffer: this.#buffer,
+      buffer: this.#buffer.bytes,
       callback: (length) => {
-        // Replies are often as long as the last one, and making a view is not free.
-        if (this.#view.length !== length) this.#view = this.#buffer.subarray(0, length);
-        receive(this.#view);
+        receive(this.#buffer.view(length));
         return true;
       },
     };
