@@ -5,7 +5,7 @@ import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
 import type { Output } from "./output.ts";
-import { interimHead, replyBody, replyFields, replyHead } from "./reply-head.ts";
+import { interimHead, replyFields, replyStart } from "./reply-head.ts";
 import type { ClientRequest } from "./request-parser.ts";
 
 /** The connection that carries an exchange, as the exchange sees it. */
@@ -83,13 +83,11 @@ export class Http1Exchange implements Exchange {
 
   respond(status: number, headers: HeaderList, end: boolean): void {
     if (this.isOver || this.status !== undefined) return;
-    const { method, version } = this.head;
-    const body = replyBody(status, headers, method, version, end);
-    const text = replyHead(status, headers, body, method);
+    const { body, head } = replyStart(status, headers, this.head, end);
     this.status = status;
     this.#body = body;
     if (typeof body === "number") this.#left = body;
-    this.#carrier.output.head(text);
+    this.#carrier.output.head(head);
     if (this.#mustBeLast()) this.#sayClose();
     if (end) this.end(NO_TRAILERS);
   }

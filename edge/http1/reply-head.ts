@@ -1,13 +1,50 @@
 import { EdgeError } from "../errors.ts";
-import type { HeaderList } from "../exchange.ts";
+import type { HeaderList, RequestHead } from "../exchange.ts";
 import { find } from "../headers.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
 import { fieldLine, fieldLines } from "../message/field-lines.ts";
+import { Recall } from "../recall.ts";
 import { dateLine } from "./date.ts";
 import { statusLine } from "./reasons.ts";
 
+/** How a reply begins. */
+export interface ReplyStart {
+  readonly status: number;
+  readonly method: string;
+  readonly version: string;
+  /** True when nothing follows the head. */
+  readonly end: boolean;
+  readonly body: ReplyBody;
+  /** As of `replyHead`. */
+  readonly head: string;
+}
+
+/** The last start that each list of fields has had. */
+const STARTS = new Recall<HeaderList, { start?: ReplyStart }>(() => ({}));
+
+/**
+ * Where a reply will end, and its head. A worker's replies are a few lists of fields again and again, and what is the same in all
+ * else begins as it did before. Throws `upstream_garbage`.
+ */
+export function replyStart(
+  status: number,
+  headers: HeaderList,
+  { method, version }: RequestHead,
+  end: boolean,
+): ReplyStart {
+  const known = STARTS.of(headers);
+  const { start } = known;
+  const isSame = start?.status === status && start.method === method;
+  if (isSame && start.version === version && start.end === end) return start;
+  const body = replyBody(status, headers, method, version, end);
+  const made = { status, method, version, end, body, head: replyHead(status, headers, body, method) };
+  // Else the time of day is in it.
+  if (find(headers, "date") !== undefined) known.start = made;
+  return made;
+}
+
 /** Where a reply will end (RFC 9112, section 6.3). `end` is true when nothing follows its head. Throws `upstream_garbage`. */
-export function replyBody(
+function replyBody(
   status: number,
   headers: HeaderList,
   method: string,
