@@ -22,6 +22,7 @@ const EXAMPLES: readonly (readonly [folder: string, installed: string, protocols
   ["ws-node", "true", ["WS"]],
   ["python", "python3 --version", ["HTTP"]],
   ["fastapi", "uvicorn --version && python3 -c 'import fastapi, websockets'", ["HTTP", "WS"]],
+  ["grpc-node", "true", ["GRPC"]],
   ["grpc-python", "python3 -c 'import grpc, grpc_tools'", ["GRPC"]],
   ["go", "go version", ["HTTP"]],
 ];
