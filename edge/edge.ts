@@ -11,6 +11,8 @@ import type { Family } from "./observe/families.ts";
 import { edgeFamilies } from "./observe/families.ts";
 import type { HandleDeps } from "./handle.ts";
 import { handle } from "./handle.ts";
+import type { Shed } from "./held.ts";
+import { HeldGuard, mostHeld } from "./held.ts";
 import type { LimitName } from "./limits.ts";
 import { EXCEEDED } from "./limits.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -76,6 +78,8 @@ const LAST_WORDS_MS = 200;
 const SPREAD = 0.5;
 /** Milliseconds between two lines of the log that say that there are too many connections. */
 const FULL_MS = 10_000;
+/** Milliseconds between two lines that say that too much was held. */
+const HELD_MS = 1000;
 /** RFC 6455, section 7.4.1; 1012, Service Restart, is IANA's. */
 const GOING_AWAY: Goodbye = { code: 1001, reason: "the server is shutting down" };
 const SERVICE_RESTART: Goodbye = { code: 1012, reason: "the worker is being replaced" };
@@ -118,8 +122,8 @@ export async function startEdge(config: Config, log: Log, signal: AbortSignal): 
   }
 }
 
-/** Builds the edge; nothing is open yet. */
-export function createEdge(config: Config, log: Log): Edge {
+/** Builds the edge; nothing is open yet. It is one of so many `processes`. */
+export function createEdge(config: Config, log: Log, processes = 1): Edge {
   const lifecycle = new Lifecycle();
   const tunnels = new Tunnels(config.tunnelSeconds * 1000);
   const stopping = new AbortController();
@@ -164,6 +168,18 @@ export function createEdge(config: Config, log: Log): Edge {
     if (limit === "connections") full();
   };
   const server = createEdgeServer(config, (exchange) => handle(exchange, deps), exceeded);
+  const tellHeld = seldom(HELD_MS, (shed: Shed) => log.warn({ limit: "held", ...shed }, EXCEEDED.held));
+  const guard = new HeldGuard(
+    mostHeld(config.heldMib, processes),
+    function* () {
+      yield* server.holders();
+      yield* tunnels.orphans();
+    },
+    (shed) => {
+      for (let i = 0; i < shed.ended; i++) exceeded("held");
+      tellHeld(shed);
+    },
+  );
   const upstreams = (): UpstreamsView => ({
     http: workers.http.pool.endpoints.map(viewOf),
     grpc: workers.grpc.pool.endpoints.map(viewOf),
@@ -182,6 +198,7 @@ export function createEdge(config: Config, log: Log): Edge {
   const destroy = (): void => {
     lifecycle.phase = "closed";
     stopping.abort();
+    guard.stop();
     server.destroy();
     tunnels.destroy();
     for (const { pool } of Object.values(workers)) pool.close();
@@ -220,7 +237,7 @@ export function createEdge(config: Config, log: Log): Edge {
       ...edgeFamilies({
         metrics,
         workers,
-        clients: { ...server.clients(), tunnels: tunnels.open },
+        clients: { ...server.clients(), tunnels: tunnels.open, held: guard.held },
       }),
       ...processMetrics.families({ dropped: log.lines.dropped, leftOut: exchangeLog.leftOut }),
     ],
@@ -230,13 +247,13 @@ export function createEdge(config: Config, log: Log): Edge {
 }
 
 /** Does something at most once in `ms` milliseconds. */
-function seldom(ms: number, act: () => void): () => void {
+function seldom<A extends unknown[]>(ms: number, act: (...args: A) => void): (...args: A) => void {
   let next = 0;
-  return () => {
+  return (...args) => {
     const now = performance.now();
     if (now < next) return;
     next = now + ms;
-    act();
+    act(...args);
   };
 }
 

@@ -69,6 +69,8 @@ export interface BodyReceiver {
   data(chunk: Buffer): void;
   end(trailers: HeaderList): void;
   abort(error: EdgeError): void;
+  /** Bytes of memory of what it has been given and has not got rid of: asked for where memory runs short (see HeldGuard). */
+  readonly held?: number;
 }
 
 /** Where bytes come from. It stops at a fixed number of them until they are given back as credit. */
@@ -92,6 +94,8 @@ export interface Outgoing {
   source: Source;
   /** Sends or copies: the chunk is the caller's again when this returns. */
   write(chunk: Buffer): void;
+  /** Bytes of memory of what was written and has not left. */
+  readonly waiting?: number;
   /** Throws an EdgeError where trailers do not make a whole message of what was written. */
   end(trailers: HeaderList): void;
 }
@@ -135,12 +139,22 @@ export interface Exchange extends Incoming, Outgoing {
   takeBack?(): boolean;
 }
 
+/** Holds bytes for who sent them or for who is to get them, and can be ended. */
+export interface Holder {
+  /** Bytes of memory. */
+  readonly held: number;
+  /** Lets go of all of it, for good: its client loses the connection. */
+  shed(): void;
+}
+
 /** Serves one HTTP version on connections that it is handed. */
 export interface ProtocolServer {
   /** What is open: connections, and streams that have a number of their own. */
   open(): { readonly connections: number; readonly streams: number };
   /** Takes over a connection and what has been read from it, valid during the call only. */
   accept(end: SocketEnd, first: Buffer): void;
+  /** Its connections. */
+  holders(): Iterable<Holder>;
   /** Lets running exchanges finish and takes no further ones. Resolves when the last connection is closed. */
   drain(): Promise<void>;
   /** Ends every connection at once. */

@@ -32,6 +32,7 @@ export const EXCEEDED = {
   head_time: "SETTINGS or the rest of a head did not come in time",
   head_bytes: "a request head that is too large",
   streams: "too many concurrent streams",
+  held: "clients and workers leave too much untaken: the connections that hold most of it are ended (LIMIT_HELD_MIB)",
   connections: "as many client connections as there may be: closed at once (LIMIT_CONNECTIONS)",
 } as const;
 

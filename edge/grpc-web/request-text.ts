@@ -17,6 +17,10 @@ export class RequestText implements BodyReceiver {
     this.#receiver = receiver;
   }
 
+  get held(): number {
+    return this.#receiver.held ?? 0;
+  }
+
   consume(bytes: number): void {
     this.#client.consume(this.#credit.give(bytes));
   }

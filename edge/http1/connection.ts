@@ -14,6 +14,7 @@ import type { ClientRequest } from "./request-parser.ts";
 import { RequestParser } from "./request-parser.ts";
 import { HandedOver } from "./handed-over.ts";
 import { UpgradeExchange } from "./upgrade.ts";
+import { waitingIn } from "../waiting.ts";
 
 const nobody = (): void => {};
 
@@ -92,6 +93,15 @@ export class Connection implements Carrier, Member {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  get held(): number {
+    const wanted = this.#exchange?.held ?? 0;
+    return wanted + this.#inbox.held + this.#parser.held + waitingIn(this.#socket);
+  }
+
+  shed(): void {
+    this.#socket.resetAndDestroy();
   }
 
   // === what the exchange asks for
@@ -274,8 +284,9 @@ export class Connection implements Carrier, Member {
     socket.off("drain", this.#onDrain);
     socket.off("end", this.#onEnd);
     socket.off("close", this.#onClose);
-    this.#all.replace(this, new HandedOver(socket, this.#all, this.progress));
-    this.#all.options.handle(new UpgradeExchange(this.#end, early, head, this.peer));
+    const exchange = new UpgradeExchange(this.#end, early, head, this.peer);
+    this.#all.replace(this, new HandedOver(socket, this.#all, this.progress, exchange));
+    this.#all.options.handle(exchange);
   }
 
   // === the clock

@@ -1,4 +1,4 @@
-import type { Handler } from "../exchange.ts";
+import type { Handler, Holder } from "../exchange.ts";
 import type { LimitName } from "../limits.ts";
 import type { FieldReader } from "../message/fields.ts";
 import type { Progress } from "../port/progress.ts";
@@ -20,7 +20,7 @@ export interface ConnectionOptions {
 export type TimeLimit = "idleMs" | "headMs" | "lingerMs";
 
 /** One connection, as all of them see it. */
-export interface Member {
+export interface Member extends Holder {
   /** Where it stands among all; for Connections alone. */
   place: number;
   /** Whether the client takes what waits for it. */
@@ -48,6 +48,10 @@ export class Connections {
 
   get size(): number {
     return this.#all.length;
+  }
+
+  all(): readonly Member[] {
+    return this.#all;
   }
 
   add(connection: Member): void {

@@ -62,6 +62,11 @@ export class Http1Exchange implements Exchange {
     this.peer = carrier.peer;
   }
 
+  /** Bytes of memory of what waits for the worker. */
+  get held(): number {
+    return this.isOver ? 0 : (this.#receiver?.held ?? 0);
+  }
+
   receive(receiver: BodyReceiver): void {
     if (this.#receiver !== undefined) throw new Error("a body can be received once only");
     this.#receiver = receiver;

@@ -8,11 +8,21 @@ export class HandedOver implements Member {
   readonly progress: Progress;
 
   readonly #socket: Socket;
+  readonly #exchange: { readonly held: number };
 
-  constructor(socket: Socket, all: Connections, progress: Progress) {
+  constructor(socket: Socket, all: Connections, progress: Progress, exchange: { readonly held: number }) {
     this.#socket = socket;
+    this.#exchange = exchange;
     this.progress = progress;
     socket.once("close", () => all.remove(this));
+  }
+
+  get held(): number {
+    return this.#exchange.held;
+  }
+
+  shed(): void {
+    this.#socket.resetAndDestroy();
   }
 
   /** A tunnel may be silent for as long as it likes. */

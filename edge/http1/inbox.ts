@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { ownCopy } from "../waiting.ts";
 
 /**
  * What a client has sent before it may be read. The socket is read on with one piece waiting, so that its end is noticed, and
@@ -17,6 +18,11 @@ export class Inbox {
     return this.#waiting === undefined;
   }
 
+  /** Bytes that wait. */
+  get held(): number {
+    return this.#waiting?.length ?? 0;
+  }
+
   /** What is there to be read, now that `bytes` have come. */
   and(bytes: Buffer): Buffer {
     const before = this.take();
@@ -32,7 +38,7 @@ export class Inbox {
 
   /** Keeps a copy: the bytes' memory is read into again. */
   keep(bytes: Buffer): void {
-    this.#waiting = Buffer.from(bytes);
+    this.#waiting = ownCopy(bytes);
   }
 
   stop(): void {

@@ -89,7 +89,10 @@ export class Output {
   /** The piece is its sender's again after the call, so it is copied; what waits goes into the same buffer. */
   #gather(bytes: Buffer, before: string, after: string): void {
     const text = this.#takeText() + before;
-    const buffer = Buffer.allocUnsafe(text.length + bytes.length + after.length);
+    const length = text.length + bytes.length + after.length;
+    // What may wait for long must not keep a slab that others share (see ownCopy).
+    const mayWait = this.#socket.writableLength > 0;
+    const buffer = mayWait ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length);
     buffer.latin1Write(text, 0, text.length);
     bytes.copy(buffer, text.length);
     if (after !== "") buffer.latin1Write(after, text.length + bytes.length, after.length);

@@ -72,6 +72,11 @@ export class RequestParser {
     return this.#state === "body" && this.#body.isOver;
   }
 
+  /** Bytes of memory of a head, or of trailers, that are not complete. */
+  get held(): number {
+    return this.#headBlock.held + this.#body.held;
+  }
+
   /** Of the request that is done. */
   get trailers(): HeaderList {
     return this.#body.trailers;

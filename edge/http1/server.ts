@@ -25,6 +25,7 @@ export function createHttp1(
       connections.add(connection);
       connection.receive(first);
     },
+    holders: () => connections.all(),
     drain: () => connections.drain(),
     destroy() {
       clearInterval(clock);

@@ -8,6 +8,7 @@ import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
 import { writeCopy } from "../port/socket-end.ts";
 import { httpRefusal } from "../refusal.ts";
+import { ownCopy, waitingIn } from "../waiting.ts";
 import { replyFields, replyHead } from "./reply-head.ts";
 import { statusLine } from "./reasons.ts";
 
@@ -59,7 +60,7 @@ export class UpgradeExchange implements Exchange {
     this.peer = peer;
     this.#end = end;
     this.#socket = socket;
-    this.#early = early === undefined ? undefined : Buffer.from(early);
+    this.#early = early === undefined ? undefined : ownCopy(early);
     // A client that vanished without a word is noticed after a while.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on("drain", () => {
@@ -72,6 +73,11 @@ export class UpgradeExchange implements Exchange {
       this.#receiver?.abort(new EdgeError("client_gone"));
       this.onClosed(this);
     });
+  }
+
+  /** Bytes of memory of what waits, either way, wherever that is. */
+  get held(): number {
+    return waitingIn(this.#socket) + (this.#early?.length ?? 0) + (this.#receiver?.held ?? 0);
   }
 
   receive(receiver: BodyReceiver): void {

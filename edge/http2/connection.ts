@@ -12,6 +12,8 @@ import {
   SETTING,
 } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
+import type { Holder } from "../exchange.ts";
+import { EXCEEDED } from "../limits.ts";
 import { Goodbye } from "./goodbye.ts";
 import type { Head } from "./header-blocks.ts";
 import { Encoder } from "./hpack/encoder.ts";
@@ -53,7 +55,7 @@ export interface ConnectionOptions {
  * One HTTP/2 connection, either role (RFC 9113): opens and forgets streams, and has its beginning and its end. What comes in is
  * its Intake's; bodies live in the streams.
  */
-export class Connection {
+export class Connection implements Holder {
   readonly streams = new StreamTable<Stream>();
   readonly socket: Socket;
   readonly windows = new SendWindows();
@@ -128,6 +130,12 @@ export class Connection {
     return this.isOpen && this.hasRoom && this.isFlowing;
   }
 
+  get held(): number {
+    let bytes = this.#intake.held + this.writer.held;
+    if (this.streams.size > 0) for (const stream of this.streams.all()) bytes += stream.held;
+    return bytes;
+  }
+
   /** Opens a stream (client role). */
   open(pseudo: HeaderList, fields: HeaderList, neverIndexed: readonly string[]): Stream {
     const stream = this.begin(this.nextStream);
@@ -189,6 +197,14 @@ export class Connection {
     if (limit !== undefined) this.#options.exceeded(limit);
     this.#dead = true;
     this.socket.destroy();
+    this.#abandon();
+  }
+
+  /** Who has not taken what was said before would not hear why, and what waits for it would stay. */
+  shed(): void {
+    if (!this.#dead && this.socket.writableLength === 0) return this.fail("ENHANCE_YOUR_CALM", EXCEEDED.held);
+    this.#dead = true;
+    this.socket.resetAndDestroy();
     this.#abandon();
   }
 

@@ -26,6 +26,11 @@ export class FrameReader {
     this.#onFrame = onFrame;
   }
 
+  /** Bytes of memory for a frame whose rest is still to come. */
+  get held(): number {
+    return this.#carried === 0 ? 0 : this.#carry.length;
+  }
+
   /** Throws FRAME_SIZE_ERROR for a frame that is too long (RFC 9113, section 4.2), and what `onFrame` throws. */
   push(bytes: Buffer): void {
     let at = this.#carried === 0 ? 0 : this.#complete(bytes);

@@ -34,6 +34,11 @@ export class FrameWriter {
     return this.#output.isFull;
   }
 
+  /** Bytes of memory of what waits for the peer. */
+  get held(): number {
+    return this.#output.held;
+  }
+
   flush(): void {
     this.#output.flush();
   }

@@ -6,6 +6,7 @@ import { ConnectionError, FLAG, TYPE, withoutPadding } from "./frame.ts";
 import type { Decoded } from "./hpack/decoder.ts";
 import { EXCEEDED } from "../limits.ts";
 import { Decoder } from "./hpack/decoder.ts";
+import { memoryOf, ownCopy } from "../waiting.ts";
 import { HpackError } from "./hpack/error.ts";
 
 /** A header block, whole and decoded. */
@@ -92,6 +93,11 @@ export class HeaderBlocks {
     this.#counts = counts;
   }
 
+  /** Bytes of memory of a block that is not finished. */
+  get held(): number {
+    return memoryOf(this.#unfinished?.fragments);
+  }
+
   /** RFC 9113, section 6.10: nothing may come between the frames of a header block. */
   check(frame: Frame): void {
     const block = this.#unfinished;
@@ -111,7 +117,7 @@ export class HeaderBlocks {
     const end = (frame.flags & FLAG.END_STREAM) !== 0;
     if ((frame.flags & FLAG.END_HEADERS) !== 0)
       return { stream, end, head: this.#decode(bytes, start, payload.end) };
-    const fragment = Buffer.from(bytes.subarray(start, payload.end));
+    const fragment = ownCopy(bytes.subarray(start, payload.end));
     this.#unfinished = { stream, end, fragments: [fragment], bytes: fragment.length };
     return undefined;
   }
@@ -121,7 +127,7 @@ export class HeaderBlocks {
     const block = this.#unfinished;
     if (block === undefined) throw new ConnectionError("PROTOCOL_ERROR", "CONTINUATION without HEADERS");
     if (frame.start === frame.end) this.#counts.spend("empty");
-    block.fragments.push(Buffer.from(bytes.subarray(frame.start, frame.end)));
+    block.fragments.push(ownCopy(bytes.subarray(frame.start, frame.end)));
     block.bytes += frame.end - frame.start;
     // CVE-2024-27316. Compressed bytes are never more than a few beyond what they stand for.
     if (block.fragments.length > this.#maxContinuations || block.bytes > this.#maxHeadBytes * 2) {

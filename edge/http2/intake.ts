@@ -54,6 +54,11 @@ export class Intake {
     this.#window = new ReceiveWindow(connectionWindow);
   }
 
+  /** Bytes of memory of what has come, and is not whole. */
+  get held(): number {
+    return this.#reader.held + this.#blocks.held;
+  }
+
   /** Bytes have come. Throws a ConnectionError; what is wrong with a stream alone has ended that stream. */
   push(bytes: Buffer): void {
     this.#reader.push(bytes);

@@ -1,9 +1,13 @@
 import type { Socket } from "node:net";
+import { ownCopy, waitingIn } from "../waiting.ts";
 
 /** Bytes that are gathered before they are written, whatever the turn of the event loop. */
 const SEGMENT_BYTES = 65_536;
 /** Bytes that may wait for a peer that does not read; beyond it bodies wait in their streams. */
 const BACKLOG_BYTES = 262_144;
+
+/** With less in it, a segment that would have to wait for the peer is kept, and a copy waits. */
+const SPARSE_BYTES = SEGMENT_BYTES / 2;
 
 /** Segments that no connection uses at the moment: an idle connection holds none. */
 const spare: Buffer[] = [];
@@ -52,6 +56,12 @@ export class Output {
     return this.#socket.writableLength + this.length > BACKLOG_BYTES;
   }
 
+  /** Bytes of memory of what waits: segments, whether they are full or not, and what is in the socket. */
+  get held(): number {
+    const lent = this.#lent.reduce((sum, { length }) => sum + length, 0);
+    return this.buffer.length + Math.max(lent, waitingIn(this.#socket));
+  }
+
   /** Makes room for `bytes` more; they are written at `length`, which is then moved by who wrote them. */
   reserve(bytes: number): void {
     if (this.length + bytes > this.buffer.length) this.#newSegment(bytes);
@@ -75,6 +85,7 @@ export class Output {
 
   #newSegment(bytes: number): void {
     this.#send();
+    if (bytes <= this.buffer.length) return;
     if (this.#lent.length > 0 && this.#socket.writableLength === 0) this.#recycle();
     this.buffer = bytes > SEGMENT_BYTES ? Buffer.allocUnsafeSlow(bytes) : takeSegment();
   }
@@ -83,10 +94,20 @@ export class Output {
     const { buffer, length } = this;
     this.segment++;
     this.length = 0;
+    // Behind what the peer does not take, a few bytes must not keep a whole segment each turn.
+    if (length < SPARSE_BYTES && this.#socket.writableLength > 0)
+      return this.#sendCopy(buffer.subarray(0, length));
     this.buffer = NONE;
     if (buffer !== NONE) this.#lent.push(buffer);
-    if (length === 0 || this.#socket.destroyed || this.#socket.writableEnded) return;
-    this.#socket.write(buffer.subarray(0, length), this.#onWritten);
+    if (this.#mayWrite(length)) this.#socket.write(buffer.subarray(0, length), this.#onWritten);
+  }
+
+  #sendCopy(bytes: Buffer): void {
+    if (this.#mayWrite(bytes.length)) this.#socket.write(ownCopy(bytes), this.#onWritten);
+  }
+
+  #mayWrite(bytes: number): boolean {
+    return bytes > 0 && !this.#socket.destroyed && !this.#socket.writableEnded;
   }
 
   #written(): void {
@@ -95,8 +116,12 @@ export class Output {
     this.#taken();
   }
 
-  /** The kernel has taken all there was: the segments are nobody's again. */
+  /** The kernel has taken all there was: the segments are nobody's again, and so is one of which copies were sent. */
   #recycle(): void {
+    if (this.length === 0 && this.buffer !== NONE) {
+      this.#lent.push(this.buffer);
+      this.buffer = NONE;
+    }
     for (const buffer of this.#lent)
       if (buffer.length === SEGMENT_BYTES && spare.length < MAX_SPARE) spare.push(buffer);
     this.#lent.length = 0;

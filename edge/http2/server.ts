@@ -69,6 +69,7 @@ export function createHttp2(
       });
       afterPreface(end, first, (bytes) => connection.receive(bytes));
     },
+    holders: () => connections.values(),
     drain() {
       for (const connection of connections.values()) connection.drain();
       if (connections.size === 0) return Promise.resolve();

@@ -6,6 +6,7 @@ import { ReceiveWindow } from "./flow.ts";
 import { STREAM_WINDOW } from "./windows.ts";
 import type { ErrorCode } from "./frame.ts";
 import type { Head } from "./header-blocks.ts";
+import { keep, memoryOf } from "../waiting.ts";
 
 /** What a stream tells beyond its body. */
 export interface StreamEvents {
@@ -87,6 +88,16 @@ export class Stream implements Incoming, Outgoing {
     return this.#queue !== undefined || (this.#trailersOut !== undefined && !this.localEnded);
   }
 
+  /** Bytes of memory of what waits to be sent. */
+  get waiting(): number {
+    return memoryOf(this.#queue);
+  }
+
+  /** Bytes of memory of what waits, either way, wherever that is. */
+  get held(): number {
+    return this.waiting + memoryOf(this.#early) + (this.#receiver?.held ?? 0);
+  }
+
   /** Looked at from time to time: true when something has waited since the last look, and the peer took less than `least` bytes. */
   isStalled(least: number): boolean {
     const stalled = this.#waited && this.hasQueue && this.#taken < least;
@@ -131,10 +142,10 @@ export class Stream implements Incoming, Outgoing {
 
   write(chunk: Buffer): void {
     if (this.isClosed || this.localEnded || this.#trailersOut !== undefined || chunk.length === 0) return;
-    if (this.#queue !== undefined) return void this.#queue.push(Buffer.from(chunk));
+    if (this.#queue !== undefined) return keep(this.#queue, chunk);
     const sent = this.#send(chunk, 0);
     if (sent < chunk.length) {
-      this.#queue = [Buffer.from(chunk.subarray(sent))];
+      keep((this.#queue = []), chunk.subarray(sent));
       this.#queueAt = 0;
       this.#connection.windows.wait(this);
     }
@@ -194,7 +205,7 @@ export class Stream implements Incoming, Outgoing {
   onData(chunk: Buffer): void {
     this.bytesIn += chunk.length;
     if (this.#discarding) return this.consume(chunk.length);
-    if (this.#receiver === undefined) (this.#early ??= []).push(Buffer.from(chunk));
+    if (this.#receiver === undefined) keep((this.#early ??= []), chunk);
     else this.#receiver.data(chunk);
   }
 

@@ -49,6 +49,11 @@ export class BodyReader {
     return this.#state === "over";
   }
 
+  /** Bytes of memory of trailers that are not complete. */
+  get held(): number {
+    return this.#trailerBlock?.held ?? 0;
+  }
+
   /** A head has come: what follows is its body. */
   begin(body: ReplyBody): void {
     this.trailers = NO_TRAILERS;

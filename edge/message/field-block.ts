@@ -39,6 +39,11 @@ export class FieldBlock {
     this.#onFirstLine = onFirstLine;
   }
 
+  /** Bytes of memory of a block that is not complete. */
+  get held(): number {
+    return this.#kept.length;
+  }
+
   /** The field lines of the last complete block, each with its CRLF. */
   get text(): string {
     return this.#text;
@@ -92,7 +97,7 @@ export class FieldBlock {
   #keep(bytes: Buffer, at: number, count: number): void {
     const length = this.#length + count;
     if (length > this.#kept.length) {
-      const larger = Buffer.allocUnsafe(Math.max(FIRST_BYTES, length * 2));
+      const larger = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, length * 2));
       this.#kept.copy(larger, 0, 0, this.#length);
       this.#kept = larger;
     }

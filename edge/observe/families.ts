@@ -44,6 +44,8 @@ export interface Clients {
   readonly open: Readonly<Record<"1" | "2" | "undecided", number>>;
   readonly streams: number;
   readonly tunnels: number;
+  /** Bytes of memory that are held for who does not take them. */
+  readonly held: number;
 }
 
 /** All that is measured of the data path. */
@@ -182,7 +184,7 @@ function endpointFamilies(workers: Sources["workers"]): Family[] {
   ];
 }
 
-function clientFamilies({ accepted, received, sent, open, streams, tunnels }: Clients): Family[] {
+function clientFamilies({ accepted, received, sent, open, streams, tunnels, held }: Clients): Family[] {
   return [
     counter("oneport_client_connections_total", "Connections that clients have opened.", [sample(accepted)]),
     gauge(
@@ -194,5 +196,6 @@ function clientFamilies({ accepted, received, sent, open, streams, tunnels }: Cl
     counter("oneport_client_sent_bytes_total", "Bytes written to clients.", [sample(sent)]),
     gauge("oneport_http2_streams", "HTTP/2 streams of clients that are open.", [sample(streams)]),
     gauge("oneport_websockets", "WebSockets that are open.", [sample(tunnels)]),
+    gauge("oneport_held_bytes", "Memory of what waits for clients and workers to take it.", [sample(held)]),
   ];
 }

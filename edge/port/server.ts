@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { createServer } from "node:net";
 import type { Config } from "../settings/config.ts";
-import type { Handler, ProtocolServer } from "../exchange.ts";
+import type { Handler, Holder, ProtocolServer } from "../exchange.ts";
 import type { Clients } from "../observe/families.ts";
 import { createHttp1 } from "../http1/server.ts";
 import type { LimitName } from "../limits.ts";
@@ -19,7 +19,9 @@ export interface EdgeServer {
   /** Resolves with the port once listening; rejects when it cannot. */
   listen(port: number): Promise<number>;
   /** What has come and is open. */
-  clients(): Omit<Clients, "tunnels">;
+  clients(): Omit<Clients, "tunnels" | "held">;
+  /** All connections whose protocol is clear. */
+  holders(): Iterable<Holder>;
   /** Takes a connection that was accepted elsewhere, before anything was read from it; closes it when there are too many. */
   accept(end: SocketEnd): void;
   /** Takes no new connection; running exchanges go on. Resolves when the last connection is closed. */
@@ -69,6 +71,9 @@ export function createEdgeServer(
       return { ...traffic.sums(), open, streams };
     },
     listen: (port) => listen(server, port),
+    *holders() {
+      for (const protocol of all) yield* protocol.holders();
+    },
     accept,
     async drain() {
       server.close();

@@ -1,6 +1,7 @@
 import type { SocketConstructorOpts } from "node:net";
 import { Socket } from "node:net";
 import { ReadBuffer } from "./read-buffer.ts";
+import { ownCopy } from "../waiting.ts";
 
 /** A connection that is somebody's own: its socket, and how to read it. */
 export interface SocketEnd {
@@ -66,5 +67,5 @@ const SHORT_BYTES = 1024;
 export function writeCopy(socket: Socket, chunk: Buffer): boolean {
   return chunk.length <= SHORT_BYTES
     ? socket.write(chunk.latin1Slice(0, chunk.length), "latin1")
-    : socket.write(Buffer.from(chunk));
+    : socket.write(socket.writableLength > 0 ? ownCopy(chunk) : Buffer.from(chunk));
 }

@@ -6,6 +6,7 @@ import { createLog } from "../observe/log.ts";
 import { standardOutput } from "../observe/log-output.ts";
 import { adopt } from "../port/socket-end.ts";
 import { Connections } from "./connections.ts";
+import { countCpus } from "./count.ts";
 import type { ToChild, ToParent } from "./messages.ts";
 
 /**
@@ -27,9 +28,10 @@ async function main(): Promise<void> {
   const format = config.logFormat ?? (process.stdout.isTTY ? "pretty" : "json");
   const fields = { pid: process.pid };
   const log = createLog({ level: config.logLevel, format, fields }, standardOutput(true));
+  const { edgeProcesses } = config;
   withoutUndici();
   const { createEdge } = await import("../edge.ts");
-  const edge = createEdge(config, log);
+  const edge = createEdge(config, log, edgeProcesses === "auto" ? countCpus() : edgeProcesses);
   listenToParent(edge);
   try {
     if (!process.argv.includes("--again")) await edge.workersReachable(new AbortController().signal);

@@ -43,6 +43,11 @@ export class CarriedCall implements WorkerReceiver, Requester {
     this.#turns = turns;
   }
 
+  /** Bytes of memory of what waits for the worker to read. */
+  get waiting(): number {
+    return this.#stream?.waiting ?? 0;
+  }
+
   /** Passes the head of the worker's reply on; for http2-proxy's onRes. */
   readonly respond = (reply: WorkerReplyStandIn): void => {
     const { exchange } = this.#forward;

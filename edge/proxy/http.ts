@@ -1,11 +1,12 @@
 import proxy from "http2-proxy";
 import { EdgeError, fromUpstream } from "../errors.ts";
-import type { Outgoing } from "../exchange.ts";
+import type { HeaderList, Outgoing, Source } from "../exchange.ts";
 import { NO_SOURCE } from "../exchange.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import { CarriedCall } from "./carried.ts";
 import { forwardDirect } from "./direct.ts";
 import type { Forward } from "./forward.ts";
+import type { Attempt } from "./repeatable-body.ts";
 import { onceIdentified } from "./identified.ts";
 import { sendBody, workerRequest } from "./http-request.ts";
 import type { WorkerReplyStandIn } from "./stand-ins.ts";
@@ -31,17 +32,8 @@ function forwardCarried(forward: Forward<Http1Upstream>): void {
   const { exchange, headers, upstream } = forward;
   const request = new RequestStandIn(exchange, exchange.head.method, NO_HEADERS);
   const reply = new ReplyStandIn();
-  // Credit goes back by the call itself.
-  const worker: Outgoing = {
-    source: NO_SOURCE,
-    write: (chunk) => request.onData?.(chunk),
-    end(trailers) {
-      call.trailers = trailers;
-      request.onEnd?.();
-    },
-  };
   const call = new CarriedCall(forward, workerRequest(exchange, headers, upstream.origin), {
-    connected: () => sendBody(forward, { worker, abort: (error) => request.onError?.(error) }),
+    connected: () => sendBody(forward, new CarriedBody(request, call)),
     finished: () => reply.onFinish?.(),
   });
   const carried = proxy.web(request, reply, {
@@ -52,4 +44,37 @@ function forwardCarried(forward: Forward<Http1Upstream>): void {
     () => forward.done(undefined),
     (thrown: unknown) => forward.done(fromUpstream(thrown)),
   );
+}
+
+/** The way of a request's body through http2-proxy. Credit goes back by the call itself. */
+class CarriedBody implements Attempt, Outgoing {
+  source: Source = NO_SOURCE;
+  readonly #request: RequestStandIn;
+  readonly #call: CarriedCall;
+
+  constructor(request: RequestStandIn, call: CarriedCall) {
+    this.#request = request;
+    this.#call = call;
+  }
+
+  get worker(): Outgoing {
+    return this;
+  }
+
+  get waiting(): number {
+    return this.#call.waiting;
+  }
+
+  write(chunk: Buffer): void {
+    this.#request.onData?.(chunk);
+  }
+
+  end(trailers: HeaderList): void {
+    this.#call.trailers = trailers;
+    this.#request.onEnd?.();
+  }
+
+  abort(error: EdgeError): void {
+    this.#request.onError?.(error);
+  }
 }

@@ -1,9 +1,12 @@
 import type { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Outgoing, Source } from "../exchange.ts";
 import { trailersToWorker } from "../headers.ts";
+import { keep, memoryOf } from "../waiting.ts";
 
 /** Bytes of a request that are kept for another attempt; a larger one has one attempt. */
 const MAX_KEPT_BYTES = 65_536;
+/** Bytes up to which the first piece is kept as text: a cheaper copy, and mostly the only one. */
+const MAX_TEXT_BYTES = 4096;
 
 /** One try: the worker it goes to, and who hears when the client leaves. */
 export interface Attempt {
@@ -21,8 +24,9 @@ export class RepeatableBody implements BodyReceiver, Source {
   #attempt: Attempt | undefined;
   #received = false;
   #isWhole = true;
-  /** Undefined as long as nothing has come, too. */
-  #kept: Buffer[] | undefined;
+  /** What has come so far: the first piece where it is small, then the others. */
+  #text = "";
+  #pieces: Buffer[] | undefined;
   #keptBytes = 0;
   #trailers: HeaderList | undefined;
   /** Bytes that left in this attempt, and in the one that got furthest: the client gets credit for each once. */
@@ -38,6 +42,11 @@ export class RepeatableBody implements BodyReceiver, Source {
     return this.#isWhole;
   }
 
+  /** Bytes of memory of what is kept, and of what waits for the worker. */
+  get held(): number {
+    return this.#text.length + memoryOf(this.#pieces) + (this.#attempt?.worker.waiting ?? 0);
+  }
+
   /** Sends it all to a worker: what has come, and what comes. */
   sendTo(attempt: Attempt): void {
     const { worker } = attempt;
@@ -48,14 +57,16 @@ export class RepeatableBody implements BodyReceiver, Source {
       this.#received = true;
       return this.#exchange.receive(this);
     }
-    if (this.#kept !== undefined) for (const chunk of this.#kept) worker.write(chunk);
+    if (this.#text !== "") worker.write(Buffer.from(this.#text, "latin1"));
+    for (const piece of this.#pieces ?? NOTHING) worker.write(piece);
     if (this.#trailers !== undefined) worker.end(this.#trailers);
   }
 
   /** There will be no other attempt. */
   forget(): void {
     this.#isWhole = false;
-    this.#kept = undefined;
+    this.#text = "";
+    this.#pieces = undefined;
   }
 
   data(chunk: Buffer): void {
@@ -84,6 +95,10 @@ export class RepeatableBody implements BodyReceiver, Source {
   #keep(chunk: Buffer): void {
     this.#keptBytes += chunk.length;
     if (this.#keptBytes > MAX_KEPT_BYTES) this.forget();
-    else (this.#kept ??= []).push(Buffer.from(chunk));
+    else if (this.#keptBytes === chunk.length && chunk.length <= MAX_TEXT_BYTES)
+      this.#text = chunk.latin1Slice(0, chunk.length);
+    else keep((this.#pieces ??= []), chunk);
   }
 }
+
+const NOTHING: readonly Buffer[] = [];

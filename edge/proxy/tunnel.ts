@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
-import type { Exchange, Source } from "../exchange.ts";
+import type { Exchange, Holder, Source } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
 import { writeCopy } from "../port/socket-end.ts";
+import { keep, memoryOf, waitingIn } from "../waiting.ts";
 import type { Listener } from "./stand-ins.ts";
 import { FrameTracker, closeFrame } from "./websocket-frames.ts";
 
@@ -24,7 +25,7 @@ const NOTHING: readonly never[] = [];
  *
  * To http2-proxy it is the client's socket, which is piped from and to, and written a head of http2-proxy's own making.
  */
-export class Tunnel implements Source {
+export class Tunnel implements Holder, Source {
   readonly #exchange: Exchange;
   readonly #frames = new FrameTracker();
   #worker: Socket | undefined;
@@ -51,6 +52,16 @@ export class Tunnel implements Source {
   /** True when both sides had ended by themselves: whatever http2-proxy says then is only the sockets' closing. */
   get finished(): boolean {
     return this.#workerEnded && (this.#clientEnded || this.#exchange.gone);
+  }
+
+  /** Bytes of memory of what waits for the worker. */
+  get held(): number {
+    return memoryOf(this.#early) + (this.#worker === undefined ? 0 : waitingIn(this.#worker));
+  }
+
+  /** True when the client has gone, and only the worker has to read what it had sent. */
+  get isOrphan(): boolean {
+    return this.#exchange.gone;
   }
 
   /** The worker has answered, whatever it said. */
@@ -91,18 +102,26 @@ export class Tunnel implements Source {
    * held until then. Without an answer within `handshakeMs` milliseconds the tunnel is destroyed with `deadline`.
    */
   start(handshakeMs: number): void {
+    const held = (): number => this.held;
     this.#timer = setTimeout(
       () => this.destroy(new EdgeError("deadline", "the worker did not answer the handshake in time")),
       handshakeMs,
     );
     this.#exchange.receive({
+      get held() {
+        return held();
+      },
       data: (chunk) => {
-        if (this.#worker === undefined) this.#early.push(Buffer.from(chunk));
+        if (this.#worker === undefined) keep(this.#early, chunk);
         else this.#toWorker(chunk);
       },
       end: () => this.#onClientEnd(),
       abort: (error) => this.#onClientGone(error),
     });
+  }
+
+  shed(): void {
+    this.destroy(new EdgeError("client_gone"));
   }
 
   /** Ends both directions; http2-proxy hears of it, with the error if there is one. */

@@ -1,3 +1,4 @@
+import type { Holder } from "../exchange.ts";
 import type { Goodbye, Tunnel } from "./tunnel.ts";
 
 /** What is known of one tunnel. */
@@ -50,6 +51,11 @@ export class Tunnels {
     return new Promise((resolve) => {
       this.#emptied = resolve;
     });
+  }
+
+  /** Those whose client has gone: nobody's connection holds what their worker has yet to read. */
+  orphans(): Holder[] {
+    return [...this.#all.keys()].filter(({ isOrphan }) => isOrphan);
   }
 
   /** Those that are open, handshakes not included. */

@@ -20,6 +20,7 @@ const NO_CLIENTS: Clients = {
   open: { "1": 0, "2": 0, undecided: 0 },
   streams: 0,
   tunnels: 0,
+  held: 0,
 };
 const NOBODY = { pool: { endpoints: [] }, retries: { denied: 0 } };
 const NO_WORKERS = { http: NOBODY, grpc: NOBODY, ws: NOBODY };

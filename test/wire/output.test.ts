@@ -117,6 +117,22 @@ test("bytes stay what they are while a client reads them a few at a time, and ge
   assert.ok(Buffer.concat(got).equals(Buffer.concat(slow.written)));
 });
 
+test("a few bytes a turn for a client that reads nothing take little more memory than they are", async (t) => {
+  const slow = await writing(t, 0);
+  slow.write(10 * SEGMENT_BYTES);
+  slow.output.flush();
+  const before = slow.output.held;
+  for (let turn = 0; turn < 1000; turn++) {
+    slow.write(50);
+    slow.output.flush();
+  }
+  const more = slow.output.held - before;
+  assert.ok(more > 50_000 && more < 500_000, `${more} bytes for 50,000`);
+  await readsAll(slow);
+  slow.output.drained();
+  assert.equal(slow.output.held, 0);
+});
+
 test("a segment that the kernel has taken is anybody's, and one that is too large for others is not", async (t) => {
   const { output, client } = await writing(t, 0);
   const other = await writing(t, 1);

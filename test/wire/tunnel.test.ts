@@ -8,6 +8,7 @@ import type { EdgeError } from "../../edge/errors.ts";
 import type { BodyReceiver, Exchange } from "../../edge/exchange.ts";
 import { NO_SOURCE } from "../../edge/exchange.ts";
 import { Tunnel } from "../../edge/proxy/tunnel.ts";
+import { Tunnels } from "../../edge/proxy/tunnels.ts";
 import { pair } from "../support/pair.ts";
 
 const HALF_CLOSED_MS = 60_000;
@@ -230,4 +231,23 @@ test("a client that goes before is one", async (t) => {
   clientEnds(each);
   each.client.receiver?.abort(GONE);
   assert.deepEqual(each.heard, ["client_gone"]);
+});
+
+test("what a worker has yet to read of a client that has gone is held by the tunnel, which can be ended", async (t) => {
+  const each = await tunnelled(t);
+  const { client, tunnel, heard } = each;
+  const tunnels = new Tunnels(0);
+  t.after(() => tunnels.destroy());
+  tunnels.add(tunnel, {});
+  client.receiver?.data(MUCH);
+  await workerEnds(each);
+  clientEnds(each);
+  // As long as there is a client, its connection holds it.
+  assert.deepEqual(tunnels.orphans(), []);
+  client.gone = true;
+  const [orphan] = tunnels.orphans();
+  assert.ok(orphan !== undefined && orphan.held > 0 && orphan.held <= 2 * MUCH.length);
+  assert.equal(client.receiver?.held, orphan.held);
+  orphan.shed();
+  assert.deepEqual(heard, ["client_gone"]);
 });

@@ -1,4 +1,5 @@
 import type { HeaderList } from "../../exchange.ts";
+import { ownCopy } from "../../waiting.ts";
 import { DynamicTable } from "./dynamic-table.ts";
 import { huffmanLength, writeHuffman } from "./huffman.ts";
 import { ENTRY_OVERHEAD, STATIC_SIZE, STATIC_TABLE } from "./static-table.ts";
@@ -129,7 +130,7 @@ export class Encoder {
     if (this.#version !== this.#table.version || this.#remembered.size >= MAX_REMEMBERED)
       this.#remembered.clear();
     this.#version = this.#table.version;
-    this.#remembered.set(fields, { pseudo, block: Buffer.from(out.subarray(start, end)) });
+    this.#remembered.set(fields, { pseudo, block: ownCopy(out.subarray(start, end)) });
   }
 
   #fields(fields: HeaderList, neverIndexed: readonly string[], out: Buffer, start: number): number {

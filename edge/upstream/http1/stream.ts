@@ -7,6 +7,7 @@ import type { RequestBody } from "../../message/body-reader.ts";
 import type { ReplyReceiver, UpstreamStream } from "../stream.ts";
 import type { SocketEnd } from "../../port/socket-end.ts";
 import { writeCopy } from "../../port/socket-end.ts";
+import { waitingIn } from "../../waiting.ts";
 import type { Connection, Turn } from "./connection.ts";
 import type { Asked } from "./framing.ts";
 import { requestFields } from "./request-head.ts";
@@ -97,7 +98,7 @@ export class Http1Stream implements UpstreamStream, Turn {
     if (this.#over || this.isSent || chunk.length === 0) return;
     const socket = this.#connection?.socket;
     if (socket === undefined) return;
-    if (this.#request.body === "chunked") return this.#give(chunk.length, socket.write(asChunk(chunk)));
+    if (this.#request.body === "chunked") return this.#give(chunk.length, writeChunk(socket, chunk));
     this.#left -= chunk.length;
     // What is beyond the length would be the next request on this connection.
     if (this.#left < 0)
@@ -117,6 +118,12 @@ export class Http1Stream implements UpstreamStream, Turn {
     } catch (thrown) {
       this.#fail(toEdgeError(thrown));
     }
+  }
+
+  /** Bytes of memory of what waits for the worker to read. */
+  get waiting(): number {
+    const socket = this.#over ? undefined : this.#connection?.socket;
+    return socket === undefined ? 0 : waitingIn(socket);
   }
 
   consume(bytes: number): void {
@@ -220,14 +227,16 @@ export class Http1Stream implements UpstreamStream, Turn {
   }
 }
 
-/** RFC 9112, section 7.1. */
-function asChunk(bytes: Buffer): Buffer {
+/** Writes a copy as a chunk (RFC 9112, section 7.1). Answers what `socket.write` does. */
+function writeChunk(socket: Socket, bytes: Buffer): boolean {
   const size = `${bytes.length.toString(16)}\r\n`;
-  const chunk = Buffer.allocUnsafe(size.length + bytes.length + 2);
+  const length = size.length + bytes.length + 2;
+  // What may wait for long must not keep a slab that others share (see ownCopy).
+  const chunk = socket.writableLength > 0 ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length);
   const at = chunk.latin1Write(size, 0, size.length);
   bytes.copy(chunk, at);
   chunk.latin1Write("\r\n", at + bytes.length, 2);
-  return chunk;
+  return socket.write(chunk);
 }
 
 function connect(stream: Http1Stream): void {
