@@ -5,15 +5,24 @@ import type { Holder } from "./exchange.ts";
 const LOOK_MS = 100;
 /** The part of the bound that is left when it has been exceeded. */
 const LEFT = 0.75;
-/** Times that it takes to add up what is held, before it is added up again: a hundredth of the time at most. */
+/**
+ * Times that it takes to add up what is held, before it is added up again: a hundredth of the time at most, while nothing comes. It
+ * is sooner when so much more is in use, as a part of the bound: that may all be held.
+ */
 const REST = 100;
+const GROWTH = 1 / 16;
 
 const MIB = 1_048_576;
 /** The part of the memory that all edge processes together may use for it, unless it is set; in MiB, what each has at least. */
 const SHARE = 0.25;
 const LEAST_MIB = 64;
 
-/** Something of which too much was held, and what came of it. */
+interface Weighed {
+  readonly holder: Holder;
+  readonly held: number;
+}
+
+/** That too much was held, and what came of it. */
 export interface Shed {
   /** Bytes that were held. */
   readonly held: number;
@@ -48,8 +57,9 @@ export class HeldGuard {
   readonly #holders: () => Iterable<Holder>;
   readonly #onShed: (shed: Shed) => void;
   readonly #clock: NodeJS.Timeout | undefined;
-  /** On performance.now()'s clock. */
+  /** When it is added up again, on performance.now()'s clock, and with how many bytes in use it is before that. */
   #restsUntil = 0;
+  #enough = 0;
 
   /** `most` is in bytes. `onShed` hears each time that it was exceeded. */
   constructor(most: number, holders: () => Iterable<Holder>, onShed: (shed: Shed) => void) {
@@ -68,19 +78,20 @@ export class HeldGuard {
 
   /** `used` is the bytes that are in use; `now` on performance.now()'s clock. */
   look(used: number = memoryInUse(), now: number = performance.now()): void {
-    if (used <= this.#most || now < this.#restsUntil) return;
+    if (used <= this.#most || (now < this.#restsUntil && used < this.#enough)) return;
     const began = performance.now();
-    this.#weigh();
-    const ms = performance.now() - began;
-    this.#restsUntil = now + ms * REST;
+    const { all, sum } = this.#addUp();
+    this.#restsUntil = now + (performance.now() - began) * REST;
+    this.#enough = used + this.#most * GROWTH;
+    if (sum > this.#most) this.#shed(all, sum);
   }
 
   stop(): void {
     clearInterval(this.#clock);
   }
 
-  #weigh(): void {
-    const all: { readonly holder: Holder; readonly held: number }[] = [];
+  #addUp(): { all: Weighed[]; sum: number } {
+    const all: Weighed[] = [];
     let sum = 0;
     for (const holder of this.#holders()) {
       const { held } = holder;
@@ -88,7 +99,10 @@ export class HeldGuard {
       sum += held;
       all.push({ holder, held });
     }
-    if (sum <= this.#most) return;
+    return { all, sum };
+  }
+
+  #shed(all: Weighed[], sum: number): void {
     all.sort((a, b) => b.held - a.held);
     let left = sum;
     let ended = 0;
@@ -98,6 +112,8 @@ export class HeldGuard {
       left -= held;
       ended++;
     }
+    // What was let go of is garbage: it says nothing of what comes now.
+    this.#restsUntil = 0;
     this.#onShed({ held: sum, left, ended });
   }
 }

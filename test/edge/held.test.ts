@@ -61,7 +61,7 @@ test("as long as less is in use than may be held, nothing is added up", () => {
   assert.deepEqual(sums, []);
 });
 
-test("to add up takes a hundredth of the time at most", () => {
+test("to add up takes a hundredth of the time at most, unless more is in use", () => {
   const { guard, sums } = guarding(...Array.from({ length: 100_000 }, () => 0));
   const began = performance.now();
   guard.look(MOST + 1, began);
@@ -70,8 +70,10 @@ test("to add up takes a hundredth of the time at most", () => {
   guard.look(MOST + 1, began);
   guard.look(MOST + 1, began + ms);
   assert.equal(sums.length, 1);
-  guard.look(MOST + 1, began + ms * 200);
+  guard.look(MOST + 1 + MOST / 16, began);
   assert.equal(sums.length, 2);
+  guard.look(MOST + 1, began + ms * 200);
+  assert.equal(sums.length, 3);
 });
 
 const bounds: [why: string, mib: number | undefined, processes: number, memory: number, most: number][] = [
@@ -83,6 +85,14 @@ const bounds: [why: string, mib: number | undefined, processes: number, memory: 
 ];
 for (const [why, mib, processes, memory, most] of bounds)
   test(`${why}: ${most} MiB`, () => assert.equal(mostHeld(mib, processes, memory * MIB), most * MIB));
+
+test("after some were ended it is looked again at once", () => {
+  const { guard, all, sheds } = guarding(800, 700);
+  guard.look(2 * MOST, 0);
+  for (const each of all) each.held = 600;
+  guard.look(2 * MOST, 0);
+  assert.equal(sheds.length, 2);
+});
 
 test("a copy of its own shares its memory with nobody", () => {
   for (const length of [1, 100, 5000]) {
