@@ -3,6 +3,9 @@ import type { Socket } from "node:net";
 /** Bytes that a piece costs beside its own: a Buffer and its backing store, or a write that a socket has queued. */
 const PIECE_BYTES = 256;
 
+/** Bytes that a string costs beside its own. */
+const TEXT_BYTES = 16;
+
 /** Room that a second small piece is given, since more of them may follow. */
 const ROOM_BYTES = 4096;
 
@@ -42,6 +45,11 @@ export function memoryOf(pieces: readonly Buffer[] | undefined): number {
   let bytes = 0;
   for (const { buffer } of pieces) bytes += buffer.byteLength + PIECE_BYTES;
   return bytes;
+}
+
+/** Bytes of memory of a request's fields, counted as if it shared none of them with others. */
+export function memoryOfText(fields: readonly string[]): number {
+  return fields.reduce((sum, { length }) => sum + length + TEXT_BYTES, 0);
 }
 
 /** Node's count of writes that wait in a socket; it has no public name, and may be missing. */

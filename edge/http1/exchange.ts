@@ -4,6 +4,7 @@ import { NO_SOURCE } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
+import { memoryOfText } from "../waiting.ts";
 import type { Output } from "./output.ts";
 import { interimHead, replyFields, replyStart } from "./reply-head.ts";
 import type { ClientRequest } from "./request-parser.ts";
@@ -62,9 +63,10 @@ export class Http1Exchange implements Exchange {
     this.peer = carrier.peer;
   }
 
-  /** Bytes of memory of what waits for the worker. */
+  /** Bytes of memory of the head, and of what waits for the worker. */
   get held(): number {
-    return this.isOver ? 0 : (this.#receiver?.held ?? 0);
+    if (this.isOver) return 0;
+    return memoryOfText(this.head.headers) + (this.#receiver?.held ?? 0);
   }
 
   receive(receiver: BodyReceiver): void {

@@ -3,6 +3,7 @@ import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead, Source } fr
 import { find } from "../headers.ts";
 import { grpcRefusal, grpcStatus, httpRefusal } from "../refusal.ts";
 import { route } from "../route.ts";
+import { memoryOfText } from "../waiting.ts";
 import type { Stream } from "./stream.ts";
 
 const nobody = (): void => {};
@@ -43,6 +44,11 @@ export class Http2Exchange implements Exchange {
 
   get gone(): boolean {
     return this.#stream.isClosed;
+  }
+
+  /** Bytes of memory of the head. */
+  get held(): number {
+    return memoryOfText(this.head.headers);
   }
 
   get bytesIn(): number {

@@ -12,6 +12,8 @@ import { keep, memoryOf } from "../waiting.ts";
 export interface StreamEvents {
   /** A reply head has come, interim or final (client role). */
   replied?(head: Head, end: boolean): void;
+  /** Bytes of memory of what is known of the request; as BodyReceiver's. */
+  readonly held?: number;
   /** Both directions are over, by end or by reset; nothing follows. */
   closed(): void;
 }
@@ -95,7 +97,8 @@ export class Stream implements Incoming, Outgoing {
 
   /** Bytes of memory of what waits, either way, wherever that is. */
   get held(): number {
-    return this.waiting + memoryOf(this.#early) + (this.#receiver?.held ?? 0);
+    const known = this.events?.held ?? 0;
+    return known + this.waiting + memoryOf(this.#early) + (this.#receiver?.held ?? 0);
   }
 
   /** Looked at from time to time: true when something has waited since the last look, and the peer took less than `least` bytes. */

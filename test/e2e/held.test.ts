@@ -16,7 +16,7 @@ import { parseMetrics } from "../support/prometheus.ts";
 import { HANDSHAKE } from "../support/websockets.ts";
 import { accepting, flood, hostileWorker } from "../support/hostile-worker.ts";
 import { FrameClient, frame, headers } from "../support/frames.ts";
-import { http2Worker, httpWorker } from "../support/workers.ts";
+import { http2Worker, httpWorker, rawWorker } from "../support/workers.ts";
 
 const MIB = 1_048_576;
 const PIECE = Buffer.alloc(64 * 1024, 1);
@@ -92,6 +92,20 @@ test("uploads that a gRPC worker never reads: who holds most hears ENHANCE_YOUR_
   const counted = metrics.value("oneport_limit_exceeded_total", { limit: "held" });
   assert.ok(counted >= 1 && counted <= 6, `${counted} connections were ended`);
   assert.ok(!modest.destroyed && small?.closed === false);
+});
+
+/** A large head on the stream of this number; another one on each, so that none is remembered in place of many. */
+function largeHead(at: number): Buffer {
+  return headers(2 * at + 1, "GET", `/${at}`, [["x-large", `${at}-`.repeat(4000)]]);
+}
+
+test("large heads of requests that nobody answers count as well", async (t) => {
+  const worker = await rawWorker(t, () => {});
+  const edge = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_HELD_MIB: "4" });
+  const clients = Array.from({ length: 4 }, () => new FrameClient(t, edge.port));
+  for (const client of clients) client.open(...Array.from({ length: 120 }, (_, at) => largeHead(at)));
+  await tooMuch(edge);
+  assert.equal(await Promise.any(clients.map(({ ended }) => ended)), `GOAWAY ${CALM}`);
 });
 
 /** A worker whose replies never end. */
