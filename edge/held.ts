@@ -1,7 +1,8 @@
 import { totalmem } from "node:os";
+import { getHeapStatistics } from "node:v8";
 import type { Holder } from "./exchange.ts";
 
-/** Milliseconds between two looks at how much memory is in use. A look costs some 8 µs. */
+/** Milliseconds between two looks at how much memory is in use. A look costs half a microsecond. */
 const LOOK_MS = 100;
 /** The part of the bound that is left when it has been exceeded. */
 const LEFT = 0.75;
@@ -118,7 +119,8 @@ export class HeldGuard {
   }
 }
 
+/** Not by process.memoryUsage, which opens a file in /proc, and throws where none is left. */
 function memoryInUse(): number {
-  const { arrayBuffers, heapUsed } = process.memoryUsage();
-  return arrayBuffers + heapUsed;
+  const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
+  return heap + external;
 }

@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import type { Family } from "./families.ts";
+import { getHeapStatistics } from "node:v8";
+import type { Family, Sample } from "./families.ts";
 import { counter, gauge, sample } from "./families.ts";
 import { mostOpenFiles } from "../port/open-files.ts";
 
@@ -16,13 +17,14 @@ export interface LogCounts {
 /** What is measured of this process. Made once; nothing is measured, and no timer runs, before the first `families`. */
 export class ProcessMetrics {
   #lag: ReturnType<typeof monitorEventLoopDelay> | undefined;
-  #version: string | undefined;
+  /** Read when there are files left. */
+  readonly #version = readVersion();
 
   /** The event loop's lag is that since the last call: each is told what came after the one before. */
   families(log: LogCounts): Family[] {
-    const { rss, heapUsed } = process.memoryUsage();
+    const { used_heap_size: heapUsed } = getHeapStatistics();
     const { user, system } = process.cpuUsage();
-    const version = (this.#version ??= readVersion());
+    const version = this.#version;
     // prettier-ignore
     return [
       ...this.#loopFamilies(),
@@ -31,10 +33,10 @@ export class ProcessMetrics {
       gauge("oneport_processes", "Processes that these numbers are the sum of.", [sample(1)]),
       gauge("oneport_build_info", "1; what runs.", [sample(1, { version, node: process.versions.node })], "max"),
       counter("process_cpu_seconds_total", "CPU time used.", [sample((user + system) / 1e6)]),
-      gauge("process_resident_memory_bytes", "Memory in use.", [sample(rss)]),
+      gauge("process_resident_memory_bytes", "Memory in use.", told(() => process.memoryUsage.rss())),
       gauge("process_heap_bytes", "Bytes of the JavaScript heap in use.", [sample(heapUsed)]),
-      gauge("process_open_fds", "Open file descriptors.", [sample(openFiles())]),
-      gauge("process_max_fds", "File descriptors that a process may have open.", [sample(mostOpenFiles() ?? 0)], "min"),
+      gauge("process_open_fds", "Open file descriptors.", told(openFiles)),
+      gauge("process_max_fds", "File descriptors that a process may have open.", told(mostOpenFiles), "min"),
       gauge("process_start_time_seconds", "When it started, in seconds since 1970.", [sample(performance.timeOrigin / 1000)], "min"),
     ];
   }
@@ -70,12 +72,20 @@ function readVersion(): string {
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
-/** 0 where there is no /proc. */
-function openFiles(): number {
+/**
+ * What is only told in /proc: nothing where there is no such folder, or where the process has used up its files and can open none
+ * there.
+ */
+function told(read: () => number | undefined): Sample[] {
   try {
-    // Reading the folder opens one.
-    return readdirSync("/proc/self/fd").length - 1;
+    const value = read();
+    return value === undefined ? [] : [sample(value)];
   } catch {
-    return 0;
+    return [];
   }
+}
+
+/** Reading the folder opens one. */
+function openFiles(): number {
+  return readdirSync("/proc/self/fd").length - 1;
 }

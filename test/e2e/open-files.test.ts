@@ -9,6 +9,7 @@ import { testEdge } from "../support/edge.ts";
 import { freePort } from "../support/family.ts";
 import { withFiles } from "../support/files.ts";
 import type { Program } from "../support/processes.ts";
+import { parseMetrics } from "../support/prometheus.ts";
 import { shortly } from "../support/several.ts";
 import { httpWorker } from "../support/workers.ts";
 
@@ -48,6 +49,7 @@ test("LIMIT_CONNECTIONS: one more is closed at once, counted, and logged once; o
 async function with100Files(
   t: TestContext,
   worker: string,
+  more: Record<string, string> = {},
 ): Promise<{ edge: Program; port: number; admin: number }> {
   const admin = await freePort();
   const edge = withFiles(t, 100, "edge/main.ts", {
@@ -57,6 +59,7 @@ async function with100Files(
     HTTP_UPSTREAMS: worker,
     GRPC_UPSTREAMS: worker.replace("http", "h2c"),
     WS_UPSTREAMS: worker,
+    ...more,
   });
   return { edge, admin, port: Number((await edge.says(/"port":(\d+)/))[1]) };
 }
@@ -81,15 +84,18 @@ test("without it: fewer than half of the files, so the edge is alive and reachab
   assert.equal(status, 200);
 });
 
+/** Requests that were refused because there was no file for a connection to the worker. */
+function outOfFiles(edge: Program): number {
+  return edge.out.match(/"outcome":"out_of_files"/g)?.length ?? 0;
+}
+
 test("no file left for a connection to a worker: 503 out_of_files at once, and well again when there is", async (t) => {
   const held: ServerResponse[] = [];
   const worker = await httpWorker(t, (_req, res) => void held.push(res));
   const { edge, port } = await with100Files(t, worker);
   const session = http2Client(t, port);
   const streams = Array.from({ length: 100 }, () => settle(session.request({ ":path": "/" })));
-  await edge.says(/"outcome":"out_of_files"/);
-  const count = (): number => edge.out.match(/"outcome":"out_of_files"/g)?.length ?? 0;
-  while (held.length + count() < 100) await shortly();
+  while (held.length + outOfFiles(edge) < 100) await shortly();
   for (const res of held.splice(0)) res.end("ok");
   const replies = await Promise.all(streams);
   const refused = replies.filter(({ headers }) => Number(headers[":status"]) === 503);
@@ -104,4 +110,22 @@ test("no file left for a connection to a worker: 503 out_of_files at once, and w
   assert.equal(Number((await again).headers[":status"]), 200);
   session.close();
   await once(session, "close");
+});
+
+test("a process without a file left is measured all the same", async (t) => {
+  const held: ServerResponse[] = [];
+  const worker = await httpWorker(t, (_req, res) => void held.push(res));
+  const { edge, port, admin } = await with100Files(t, worker, { EDGE_PROCESSES: "2" });
+  // All on one connection, and so in one process.
+  const session = http2Client(t, port);
+  const streams = Array.from({ length: 100 }, () => settle(session.request({ ":path": "/" })));
+  while (held.length + outOfFiles(edge) < 100) await shortly();
+  assert.ok(outOfFiles(edge) > 0);
+  const metrics = parseMetrics(await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text());
+  // The parent counts, too.
+  assert.equal(metrics.value("oneport_processes"), 3);
+  assert.ok(metrics.value("process_resident_memory_bytes") > 0);
+  for (const res of held.splice(0)) res.end("ok");
+  const statuses = new Set((await Promise.all(streams)).map(({ headers }) => Number(headers[":status"])));
+  assert.deepEqual(statuses, new Set([200, 503]));
 });
