@@ -42,15 +42,22 @@ export class KeyStore {
 
   /** The PEM for a key id. Throws `keys_unavailable` when no keys were ever fetched, `unauthenticated` when the id is unknown. */
   async get(id: string): Promise<string> {
+    const isKnown = this.#keys?.has(id) === true;
     if (this.#options.now() >= this.#freshUntil) await this.#refresh();
-    else if (this.#keys?.has(id) !== true && this.#options.now() >= this.#nextUnknown) {
-      this.#nextUnknown = this.#options.now() + UNKNOWN_COOLDOWN_MS;
-      await this.#refresh();
-    }
+    else if (!isKnown) await this.#lookForUnknown();
     if (this.#keys === undefined) throw new EdgeError("keys_unavailable");
     const pem = this.#keys.get(id);
     if (pem === undefined) throw new EdgeError("unauthenticated", "the token's key is unknown");
     return pem;
+  }
+
+  /** Who comes while keys are being fetched waits for them: they may bring his, too. */
+  async #lookForUnknown(): Promise<void> {
+    if (this.#inFlight === undefined) {
+      if (this.#options.now() < this.#nextUnknown) return;
+      this.#nextUnknown = this.#options.now() + UNKNOWN_COOLDOWN_MS;
+    }
+    await this.#refresh();
   }
 
   async #refresh(): Promise<void> {

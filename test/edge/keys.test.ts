@@ -72,6 +72,16 @@ test("an unknown key id is fetched once, then not before the cooldown is over", 
   assert.equal(issuer.fetches, 3);
 });
 
+test("rotated keys: whoever comes while the new ones are fetched waits for them", async (t) => {
+  const { issuer, store } = await storeOf(t);
+  await store.get("key-1");
+  issuer.key = generateKey("key-2", "RS256");
+  issuer.published = { "key-2": issuer.key.publicPem };
+  const pems = await Promise.all(Array.from({ length: 50 }, () => store.get("key-2")));
+  assert.ok(pems.every((pem) => pem === issuer.key.publicPem));
+  assert.equal(issuer.fetches, 2);
+});
+
 test("the last good keys serve while the endpoint is down, and it is not hammered", async (t) => {
   const { issuer, store, clock, warnings } = await storeOf(t);
   const pem = await store.get("key-1");
