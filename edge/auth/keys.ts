@@ -118,10 +118,15 @@ function parseKeys(body: unknown): Keys {
   );
 }
 
+/** Nothing for what is no public key that can be read: a set may hold other kinds, and the rest of it counts (RFC 7517, section 5). */
 function fromJwk(jwk: unknown): [string, string][] {
   if (typeof jwk !== "object" || jwk === null || !("kid" in jwk) || typeof jwk.kid !== "string") return [];
-  const key = createPublicKey({ format: "jwk", key: jwk as JsonWebKey });
-  return [[jwk.kid, key.export({ type: "spki", format: "pem" }).toString()]];
+  try {
+    const key = createPublicKey({ format: "jwk", key: jwk as JsonWebKey });
+    return [[jwk.kid, key.export({ type: "spki", format: "pem" }).toString()]];
+  } catch {
+    return [];
+  }
 }
 
 function isPem(text: string): boolean {

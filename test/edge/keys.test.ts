@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createPublicKey } from "node:crypto";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { TokenCache } from "../../edge/auth/cache.ts";
@@ -81,6 +82,22 @@ test("rotated keys: whoever comes while the new ones are fetched waits for them"
   assert.ok(pems.every((pem) => pem === issuer.key.publicPem));
   assert.equal(issuer.fetches, 2);
 });
+
+const unreadable: [why: string, jwk: object][] = [
+  ["a secret", { kid: "x", kty: "oct", k: "AAAA" }],
+  ["a kind that Node does not know", { kid: "x", kty: "XYZ", x: "AA" }],
+  ["a curve that Node does not know", { kid: "x", kty: "EC", crv: "P-0", x: "AA", y: "AA" }],
+  ["half a key", { kid: "x", kty: "RSA", e: "AQAB" }],
+];
+for (const [why, jwk] of unreadable) {
+  test(`of a JWK set, ${why} is passed over, and the others count`, async (t) => {
+    const { issuer, store } = await storeOf(t);
+    const good = createPublicKey(issuer.key.publicPem).export({ format: "jwk" });
+    issuer.published = { keys: [jwk, { ...good, kid: "key-1" }] } as never;
+    assert.equal(await store.get("key-1"), issuer.key.publicPem);
+    await assert.rejects(store.get("x"), fails("unauthenticated"));
+  });
+}
 
 test("the last good keys serve while the endpoint is down, and it is not hammered", async (t) => {
   const { issuer, store, clock, warnings } = await storeOf(t);
