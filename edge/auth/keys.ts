@@ -10,6 +10,8 @@ const UNKNOWN_COOLDOWN_MS = 10_000;
 const FAILURE_COOLDOWN_MS = 1000;
 /** Milliseconds keys are kept when the reply does not say. */
 const DEFAULT_AGE_MS = 300_000;
+/** Milliseconds keys are kept at least and at most, whatever the reply says: without the least, made-up ids cause a fetch each. */
+const MIN_AGE_MS = 10_000;
 const MAX_AGE_MS = 86_400_000;
 const MAX_BODY_BYTES = 1_048_576;
 
@@ -92,7 +94,8 @@ async function fetchKeys(url: string): Promise<{ keys: Keys; ageMs: number }> {
   const keys = parseKeys(JSON.parse(text) as unknown);
   if (keys.size === 0) throw new Error("the reply holds no keys");
   const age = /max-age=([0-9]{1,10})/.exec(reply.headers.get("cache-control") ?? "")?.[1];
-  const ageMs = age === undefined ? DEFAULT_AGE_MS : Math.min(Number(age) * 1000, MAX_AGE_MS);
+  const ageMs =
+    age === undefined ? DEFAULT_AGE_MS : Math.max(MIN_AGE_MS, Math.min(Number(age) * 1000, MAX_AGE_MS));
   return { keys, ageMs };
 }
 

@@ -83,6 +83,19 @@ test("rotated keys: whoever comes while the new ones are fetched waits for them"
   assert.equal(issuer.fetches, 2);
 });
 
+test("with max-age=0 keys are not fetched on every call all the same", async (t) => {
+  const { issuer, store, clock } = await storeOf(t);
+  issuer.cacheControl = "max-age=0";
+  for (let i = 0; i < 5; i++) {
+    await store.get("key-1");
+    await assert.rejects(store.get(`nobody-${i}`), fails("unauthenticated"));
+  }
+  assert.equal(issuer.fetches, 2, "one, and one for an unknown key id");
+  clock.ms += 10_001;
+  await store.get("key-1");
+  assert.equal(issuer.fetches, 3);
+});
+
 const unreadable: [why: string, jwk: object][] = [
   ["a secret", { kid: "x", kty: "oct", k: "AAAA" }],
   ["a kind that Node does not know", { kid: "x", kty: "XYZ", x: "AA" }],
