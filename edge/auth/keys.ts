@@ -89,7 +89,11 @@ async function fetchKeys(url: string): Promise<{ keys: Keys; ageMs: number }> {
     signal: AbortSignal.timeout(FETCH_MS),
     headers: { accept: "application/json" },
   });
-  if (!reply.ok) throw new Error(`status ${reply.status}`);
+  if (!reply.ok) {
+    // A body that nobody reads would keep its connection until it is collected as garbage.
+    await reply.body?.cancel();
+    throw new Error(`status ${reply.status}`);
+  }
   const text = await readBounded(reply);
   const keys = parseKeys(JSON.parse(text) as unknown);
   if (keys.size === 0) throw new Error("the reply holds no keys");

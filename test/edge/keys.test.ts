@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 import { createPublicKey } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { TokenCache } from "../../edge/auth/cache.ts";
@@ -23,6 +27,29 @@ async function storeOf(
     warn: (message) => warnings.push(message),
   });
   return { issuer, store, clock, warnings };
+}
+
+/** A store in front of a server that answers as the test wants. */
+async function storeAt(
+  t: TestContext,
+  answer: RequestListener,
+): Promise<{ store: KeyStore; clock: { ms: number }; open: () => number }> {
+  const server = createServer(answer);
+  let open = 0;
+  server.on("connection", (socket) => {
+    open++;
+    socket.once("close", () => open--);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const clock = { ms: 1_000_000 };
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const store = new KeyStore({ url, now: () => clock.ms, warn: () => {} });
+  return { store, clock, open: () => open };
 }
 
 const fails = (code: string) => (thrown: unknown) => thrown instanceof EdgeError && thrown.code === code;
@@ -111,6 +138,18 @@ for (const [why, jwk] of unreadable) {
     await assert.rejects(store.get("x"), fails("unauthenticated"));
   });
 }
+
+test("failures that say much do not use up connections", async (t) => {
+  const { store, clock, open } = await storeAt(t, (_req, res) => {
+    res.writeHead(500).end("x".repeat(200_000));
+  });
+  for (let i = 0; i < 20; i++) {
+    await assert.rejects(store.get("key-1"), fails("keys_unavailable"));
+    clock.ms += 1001;
+  }
+  // The last one may not be closed yet, or the one before.
+  assert.ok(open() <= 3, `${open()} are open`);
+});
 
 test("the last good keys serve while the endpoint is down, and it is not hammered", async (t) => {
   const { issuer, store, clock, warnings } = await storeOf(t);
