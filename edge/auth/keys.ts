@@ -1,9 +1,12 @@
 import { createPublicKey } from "node:crypto";
 import type { JsonWebKey } from "node:crypto";
 import { EdgeError } from "../errors.ts";
+import { within } from "../within.ts";
 
 /** Milliseconds a fetch may take. */
 const FETCH_MS = 5000;
+/** Milliseconds a caller waits for newer keys when the last good ones have his. */
+const NEWER_MS = 500;
 /** Milliseconds between two fetches for key ids that nobody knows: such ids can be made up. */
 const UNKNOWN_COOLDOWN_MS = 10_000;
 /** Milliseconds between two fetches while they fail. */
@@ -28,7 +31,7 @@ export interface KeyStoreOptions {
 
 /**
  * Verification keys from an HTTP endpoint. One fetch at a time, whoever waits; the last good keys serve while the
- * endpoint is down; an unknown key id causes one fetch, then no other until the cooldown is over.
+ * endpoint is down or slow; an unknown key id causes one fetch, then no other until the cooldown is over.
  */
 export class KeyStore {
   readonly #options: KeyStoreOptions;
@@ -45,7 +48,8 @@ export class KeyStore {
   /** The PEM for a key id. Throws `keys_unavailable` when no keys were ever fetched, `unauthenticated` when the id is unknown. */
   async get(id: string): Promise<string> {
     const isKnown = this.#keys?.has(id) === true;
-    if (this.#options.now() >= this.#freshUntil) await this.#refresh();
+    if (this.#options.now() >= this.#freshUntil)
+      await (isKnown ? within(NEWER_MS, this.#refresh()) : this.#refresh());
     else if (!isKnown) await this.#lookForUnknown();
     if (this.#keys === undefined) throw new EdgeError("keys_unavailable");
     const pem = this.#keys.get(id);

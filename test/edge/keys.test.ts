@@ -139,6 +139,19 @@ for (const [why, jwk] of unreadable) {
   });
 }
 
+test("the last good keys serve soon while the endpoint does not answer", { timeout: 4000 }, async (t) => {
+  const { publicPem } = generateKey("key-1", "RS256");
+  let asked = 0;
+  const { store, clock } = await storeAt(t, (_req, res) => {
+    asked++;
+    if (asked === 1) res.end(JSON.stringify({ "key-1": publicPem }));
+  });
+  await store.get("key-1");
+  clock.ms += 301_000;
+  assert.equal(await store.get("key-1"), publicPem);
+  assert.equal(asked, 2);
+});
+
 test("failures that say much do not use up connections", async (t) => {
   const { store, clock, open } = await storeAt(t, (_req, res) => {
     res.writeHead(500).end("x".repeat(200_000));
