@@ -36,7 +36,8 @@ export class TokenCache {
   #start(token: string): Promise<Verified> {
     const work = this.#verify(token)
       .then((verified) => {
-        this.#known.set(token, verified);
+        // A copy: a slice would keep the whole head that it was cut from.
+        this.#known.set(Buffer.from(token, "latin1").toString("latin1"), verified);
         return verified;
       })
       .finally(() => this.#inFlight.delete(token));

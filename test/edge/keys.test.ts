@@ -6,6 +6,8 @@ import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { TokenCache } from "../../edge/auth/cache.ts";
 import { KeyStore } from "../../edge/auth/keys.ts";
 import { EdgeError } from "../../edge/errors.ts";
@@ -240,4 +242,24 @@ test("the cache is bounded", async () => {
   assert.equal(verified, 10_001);
   await cache.caller("token-0");
   assert.equal(verified, 10_002);
+});
+
+test("of the head that a token came in, nothing else is kept", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const cache = new TokenCache(
+    () => Promise.resolve({ caller: { email: "a@b.c", subject: "1" }, expires: 10 }),
+    () => 0,
+  );
+  const heap = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = heap();
+  for (let i = 0; i < 320; i++) {
+    const head = Buffer.alloc(65_536, `token-${String(i).padStart(94, "0")}`).toString("latin1");
+    await cache.caller(head.slice(0, 100));
+  }
+  assert.ok(heap() - before < 5_000_000, "twenty megabytes of heads");
+  assert.deepEqual(cache.caller(`token-${"0".repeat(94)}`), { email: "a@b.c", subject: "1" });
 });
