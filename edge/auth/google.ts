@@ -98,9 +98,17 @@ function isPlain(value: string): boolean {
 function decode(token: string): [header: { alg?: unknown; kid?: unknown }, claims: Claims] {
   const parts = token.split(".");
   const [header, claims] = parts.slice(0, 2).map(parsePart);
-  if (parts.length !== 3 || header === undefined || claims === undefined)
+  if (parts.length !== 3 || header === undefined || claims === undefined || !parts.every(isBase64Url))
     throw refused("the token is malformed");
   return [header, claims];
+}
+
+/**
+ * RFC 7515, section 2. Decoders take more for the same bytes, and one token could be written in ways without number: each of them
+ * would be remembered.
+ */
+function isBase64Url(part: string): boolean {
+  return Buffer.from(part, "base64url").toString("base64url") === part;
 }
 
 function parsePart(part: string): object | undefined {

@@ -25,6 +25,14 @@ const hs256 = (): string => {
   return `${signed}.${createHmac("sha256", issuer.key.publicPem).update(signed).digest("base64url")}`;
 };
 
+/** A good token whose signature is written in another way; of a kind that has both `-` and `_`. */
+const respelt = (write: (signature: string) => string): string => {
+  for (let number = 0; ; number++) {
+    const [head, claims, signature = ""] = minted(issuer, { number }).split(".");
+    if (/-.*_|_.*-/.test(signature)) return `${head}.${claims}.${write(signature)}`;
+  }
+};
+
 test("a good token passes, and the worker hears who it is", async () => {
   const { status, body } = await ask(edge.url, issuer.mint(OPTIONS));
   assert.equal(status, 200);
@@ -86,6 +94,18 @@ const refused: [why: string, token: () => string | undefined, says: RegExp, stat
     "a changed payload",
     () => issuer.mint(OPTIONS).replace(/\.[^.]+\./, `.${encode({ ...issuer.claims(OPTIONS), sub: "1" })}.`),
     /signature/,
+  ],
+  ["a signature with characters that stand for nothing", () => respelt((text) => `~${text}`), /malformed/],
+  ["a padded signature", () => respelt((text) => `${text}==`), /malformed/],
+  [
+    "a signature in the other alphabet",
+    () => respelt((text) => text.replaceAll("-", "+").replaceAll("_", "/")),
+    /malformed/,
+  ],
+  [
+    "a signature with bits behind its end",
+    () => respelt((text) => text.slice(0, -1) + String.fromCharCode(text.charCodeAt(text.length - 1) + 1)),
+    /malformed/,
   ],
   [
     "a removed signature",
