@@ -83,7 +83,15 @@ function pretty(line: string): string {
   const fields = Object.entries(rest)
     .filter(([key, value]) => value !== "ok" && !key.startsWith("logging."))
     .map(([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return `${String(time).slice(11, 23)} ${level}${String(message)}${request}${fields.join("")}\n`;
+  return `${String(time).slice(11, 23)} ${level}${visible(`${String(message)}${request}${fields.join("")}`)}\n`;
+}
+
+/** Some terminals obey control characters, those beyond ASCII as well (U+009B begins a command), and a client writes the path. */
+function visible(text: string): string {
+  return text.replace(
+    /[^\n\x20-\x7e\xa0-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 interface RequestLine {

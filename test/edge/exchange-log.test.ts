@@ -160,6 +160,11 @@ test("on a terminal: a few words", () => {
   );
 });
 
+test("on a terminal: no path tells it anything but characters", () => {
+  const text = textOf({ path: "/\x9b2J\x85\x1b\x7f\xe4", format: "pretty" });
+  assert.match(text, / POST \/\\u009b2J\\u0085\\u001b\\u007fä 200 /);
+});
+
 /** Which of these ends have a line. */
 function wanted(level: string, logRequests: ExchangeLogOptions["logRequests"], random = 0.5): string[] {
   const output = { write: () => {}, flush: () => {}, dropped: 0 };
