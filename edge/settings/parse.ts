@@ -119,6 +119,9 @@ export const origin: Parse<string> = (value) => {
 
 export const httpUrl: Parse<string> = (value) => {
   const url = URL.canParse(value) ? new URL(value) : fail("an http:// or https:// URL", value);
+  // `fetch` takes none either, and says so with all of the URL, which is logged.
+  if (url.username !== "" || url.password !== "")
+    throw new SettingError("must not hold a name or a password");
   return url.protocol === "https:" || url.protocol === "http:"
     ? url.href
     : fail("an http:// or https:// URL", value);

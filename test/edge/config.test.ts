@@ -84,6 +84,11 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
     /AUTH_CERTS_URL is set without AUTH_ISSUERS/,
   ],
   ["a key address that is no URL", { AUTH_CERTS_URL: "keys" }, /AUTH_CERTS_URL must be an http/],
+  [
+    "a key address with a password, and does not say it again",
+    { AUTH_CERTS_URL: "https://user:secret@keys.example.com" },
+    /^AUTH_CERTS_URL must not hold a name or a password\.$/,
+  ],
   ["a port out of range", { PORT: "65536" }, /PORT must be a whole number from 0 to 65535/],
   ["a port that is a word", { PORT: "http" }, /PORT must be/],
   ["a port in hexadecimal", { PORT: "0x50" }, /PORT must be/],
