@@ -205,6 +205,7 @@ function authMistakes(values: Values, env: Environment): string[] {
       "On Cloud Run (K_SERVICE is set) the door is never left open by accident: set AUTH_AUDIENCE and AUTH_SERVICE_ACCOUNTS, or AUTH_MODE=off.",
     );
   }
+  if (values.issuers?.length === 0) mistakes.push("AUTH_ISSUERS names nobody.");
   if (values.certsUrl !== undefined && values.issuers === undefined && audience !== undefined) {
     mistakes.push("AUTH_CERTS_URL is set without AUTH_ISSUERS: other keys need the issuer they belong to.");
   }
@@ -271,7 +272,7 @@ export const START_SETTINGS: readonly string[] = ["HTTP", "GRPC", "WS"].flatMap(
   `${protocol}_WORKER_COMMAND`,
 ]);
 
-/** A misspelt setting must not be a silent default; a name that is only a letter or two off is taken for one. */
+/** A misspelt setting must not be a silent default; a name that is only a letter or two off, is taken for one. */
 function unknownSettings(env: Environment): string[] {
   const known = [...Object.values(SETTINGS).map((setting): string => setting.env), ...START_SETTINGS];
   return Object.keys(env).flatMap((name) => {
