@@ -272,12 +272,12 @@ export const START_SETTINGS: readonly string[] = ["HTTP", "GRPC", "WS"].flatMap(
   `${protocol}_WORKER_COMMAND`,
 ]);
 
-/** A misspelt setting must not be a silent default; a name that is only a letter or two off, is taken for one. */
+/** A misspelt setting must not be a silent default; a name in small letters, or that is only a letter or two off, is taken for one. */
 function unknownSettings(env: Environment): string[] {
   const known = [...Object.values(SETTINGS).map((setting): string => setting.env), ...START_SETTINGS];
   return Object.keys(env).flatMap((name) => {
     if (known.includes(name)) return [];
-    const meant = known.find((other) => other.length > 8 && editDistance(name, other) <= 2);
+    const meant = known.find((other) => other.length > 8 && editDistance(name.toUpperCase(), other) <= 2);
     return meant === undefined ? [] : [`${name} is not a setting; did you mean ${meant}?`];
   });
 }

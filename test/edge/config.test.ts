@@ -189,6 +189,7 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
   ],
   ["a misspelt worker", { HTTP_WORKER_COMAND: "x" }, /did you mean HTTP_WORKER_COMMAND\?/],
   ["a misspelt number of workers", { GRPC_WORKER: "2" }, /did you mean GRPC_WORKERS\?/],
+  ["a setting in small letters", { auth_audience: "x" }, /did you mean AUTH_AUDIENCE\?/],
   ["a misspelt public path list", { AUTH_PUBLIC_PATH: "/x" }, /did you mean AUTH_PUBLIC_PATHS\?/],
 ];
 for (const [why, env, mistake] of refused) {
