@@ -158,6 +158,17 @@ test("Basic credentials are no token", async () => {
   assert.equal(reply.headers.get("www-authenticate"), 'Bearer realm="oneport"');
 });
 
+test("who has no key does not learn who may call: a forged token is 401, whatever its email", async () => {
+  const forger = generateKey(issuer.key.id, "RS256");
+  const replies = await Promise.all(
+    [EMAIL, "other@example.com"].map((email) =>
+      ask(edge.url, signJwt(forger, issuer.claims({ ...OPTIONS, email }))),
+    ),
+  );
+  assert.deepEqual(replies[0], replies[1]);
+  assert.equal(replies[0]?.status, 401);
+});
+
 test("* allows any verified identity with that audience", async (t) => {
   const { url } = await testEdge(t, settings(worker, issuer, { AUTH_SERVICE_ACCOUNTS: "*" }));
   assert.equal((await ask(url, minted(issuer, { email: "anyone@example.org" }))).status, 200);
