@@ -61,6 +61,10 @@ const RULES: readonly (readonly [says: string, change: (claims: Claims, clocks: 
     "signature is not valid",
     () => "Give the whole token: its end is missing or changed, or another key signed it.",
   ],
+  [
+    "the token is malformed",
+    () => "Give the whole token, as it was made: its end is missing, or was changed.",
+  ],
   ["algorithm is not ES256", ({ iss }) => `Set AUTH_MODE=verify: tokens of ${quote(iss)} are not IAP's.`],
   ["algorithm is not", ({ iss }) => `Give a Google ID token (RS256), not one of ${quote(iss)}.`],
   [

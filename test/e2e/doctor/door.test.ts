@@ -117,6 +117,12 @@ describe("the doctor", { concurrency: true }, () => {
       /^Give the whole token/,
     ],
     [
+      "one whose last character is missing",
+      () => issuer.mint(OPTIONS).slice(0, -1),
+      /the token is malformed/,
+      /^Give the whole token/,
+    ],
+    [
       "one with an unknown key",
       () => minted(issuer, {}, { kid: "key-2" }),
       /key is unknown/,
