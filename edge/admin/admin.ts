@@ -70,6 +70,9 @@ export async function startAdmin(port: number, deps: AdminDeps): Promise<Server>
   return server;
 }
 
+/** What tells a stranger nothing, and probes ask for under any name. */
+const SAID_TO_ANYBODY: ReadonlySet<string> = new Set(["/livez", "/readyz"]);
+
 /** In place of a target that is none. */
 const NOWHERE = { pathname: "", searchParams: new URLSearchParams() };
 
@@ -84,6 +87,8 @@ async function pageFor(
   deps: AdminDeps,
 ): Promise<Page> {
   const { pathname, searchParams } = targetOf(req.url ?? "") ?? NOWHERE;
+  if (!SAID_TO_ANYBODY.has(pathname) && !isLocal(req.headers.host))
+    return { status: 403, body: { error: "forbidden", message: "the Host must be localhost or 127.0.0.1" } };
   const protocol = /^\/upstreams\/([a-z]+)$/.exec(pathname)?.[1];
   if (protocol !== undefined && Object.hasOwn(UPSTREAMS, protocol)) {
     if (req.method === "PUT") return swap(req, protocol as Protocol, searchParams, deps);
@@ -105,7 +110,6 @@ async function swap(
   query: URLSearchParams,
   deps: AdminDeps,
 ): Promise<Page> {
-  if (!isLocal(req.headers.host)) return { status: 403, body: { error: "forbidden" } };
   const text = await bodyOf(req);
   if (text === undefined) return { status: 413, body: { error: "too_large", bytes: MAX_BODY_BYTES } };
   const list = listOf(text);
