@@ -48,6 +48,8 @@ export class Connection implements Carrier, Member {
   /** True when what is read now came before the request ahead of it had been answered. */
   #isBehind = false;
   #isLast = false;
+  /** True behind a reply whose end is the connection's, until all of it has left. */
+  #endsReply = false;
   /** Milliseconds of what the clock runs on at the moment. */
   #waitedMs = 0;
 
@@ -91,8 +93,11 @@ export class Connection implements Carrier, Member {
     if (this.#state === "open" && this.#exchange === undefined) this.#close();
   }
 
+  /** Ends it at once. A reply that its end would make look whole is cut by a reset, and so is one that is, but has not left. */
   destroy(): void {
-    this.#socket.destroy();
+    const endsReply = this.#exchange?.endsByClose ?? this.#endsReply;
+    if (endsReply && !this.#socket.writableFinished) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   get held(): number {
@@ -150,7 +155,7 @@ export class Connection implements Carrier, Member {
   /** A client that ends its direction has left, but for a reply that is on its way. */
   readonly #onEnd = (): void => {
     if (this.#exchange === undefined || this.#exchange.isOver) this.#socket.destroySoon();
-    else this.#socket.destroy();
+    else this.destroy();
   };
 
   readonly #onClose = (): void => {
@@ -237,6 +242,7 @@ export class Connection implements Carrier, Member {
       return this.#readOn();
     }
     this.#exchange = undefined;
+    this.#endsReply = exchange.endsByClose;
     this.#isBodyWanted = false;
     this.#inbox.letGo();
     this.#waitedMs = 0;

@@ -69,6 +69,11 @@ export class Http1Exchange implements Exchange {
     return memoryOfText(this.head.headers) + (this.#receiver?.held ?? 0);
   }
 
+  /** True when the end of the connection is the end of the reply. */
+  get endsByClose(): boolean {
+    return this.#body === "until-close";
+  }
+
   receive(receiver: BodyReceiver): void {
     if (this.#receiver !== undefined) throw new Error("a body can be received once only");
     this.#receiver = receiver;
@@ -180,7 +185,7 @@ export class Http1Exchange implements Exchange {
   }
 
   #mustBeLast(): boolean {
-    if (this.#request.isLast || this.#carrier.isDraining || this.#body === "until-close") return true;
+    if (this.#request.isLast || this.#carrier.isDraining || this.endsByClose) return true;
     // A body that was announced but not sent for want of a 100 may or may not follow: only closing tells them apart.
     return this.#request.awaitsContinue && !this.#carrier.isRequestRead;
   }
@@ -192,6 +197,6 @@ export class Http1Exchange implements Exchange {
   /** Where the end of the connection is the end of the body, only a reset tells a cut from an end. */
   #cut(): void {
     this.isOver = true;
-    this.#carrier.cut(this.#body === "until-close");
+    this.#carrier.cut(this.endsByClose);
   }
 }

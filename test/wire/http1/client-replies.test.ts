@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { RawClient, talk } from "../../support/clients.ts";
+import type { Served } from "../../support/http1-server.ts";
 import { answer, get, serve } from "../../support/http1-server.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -152,6 +153,52 @@ for (const [why, body] of [
     exchange.end([]);
     assert.doesNotMatch(await client.closed, /more/);
     assert.equal(served.exchanges.length, 1);
+  });
+}
+
+/** How a connection ends for its client: by a FIN, which makes whole what only that ends, or by a reset. */
+function endOf({ socket }: RawClient): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    socket.once("end", () => resolve("FIN"));
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code));
+  });
+}
+
+/** More than the kernel takes for a client that does not read. */
+const LARGE = Buffer.alloc(16 * 1024 * 1024);
+
+const cutting: readonly (readonly [
+  why: string,
+  cut: (client: RawClient, served: Served) => unknown,
+  body: Buffer,
+  whole: boolean,
+])[] = [
+  ["its client ends its direction", ({ socket }) => socket.end(), Buffer.from("half"), false],
+  ["all is ended", (_client, { server }) => server.destroy(), Buffer.from("half"), false],
+  ["all is ended while it waits to be read", (_client, { server }) => server.destroy(), LARGE, true],
+  ["its client reads nothing of it for too long", (_client, served) => untilStalled(served), LARGE, false],
+  ["its client reads nothing of the end of it", (_client, served) => untilStalled(served), LARGE, true],
+];
+
+async function untilStalled({ limits }: Served): Promise<void> {
+  while (!limits.includes("stall")) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+for (const [why, cut, body, whole] of cutting) {
+  test(`a reply that only the end of its connection ends is cut by a reset when ${why}`, async (t) => {
+    const served = await serve(t, undefined, { LIMIT_STALL_MS: "200" });
+    const client = new RawClient(t, served.port);
+    const end = endOf(client);
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    const exchange = await served.exchange(0);
+    exchange.respond(200, [], false);
+    await client.until(/\r\n\r\n/);
+    client.socket.pause();
+    exchange.write(body);
+    if (whole) exchange.end([]);
+    await cut(client, served);
+    client.socket.resume();
+    assert.equal(await end, "ECONNRESET");
   });
 }
 
