@@ -52,7 +52,10 @@ export function replyFraming(
   }
   checkCoding(coding, length, minorVersion);
   const bytes = length === undefined ? 0 : readLength(length);
-  if (method === "HEAD" || status === 204 || status === 304) return { body: "none", idleMs };
+  if (method === "HEAD" || status === 204 || status === 304) {
+    // A worker that announces a body may send it although none belongs here, and later: it would be the next request's reply.
+    return { body: "none", idleMs: coding !== undefined || bytes > 0 ? 0 : idleMs };
+  }
   if (coding !== undefined) return { body: "chunked", idleMs };
   if (length === undefined) return { body: "until-close", idleMs: 0 };
   return { body: bytes === 0 ? "none" : bytes, idleMs };

@@ -86,8 +86,9 @@ for (const [why, reply] of [
 }
 
 for (const [why, reply, method] of [
-  ["HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "HEAD"],
-  ["304", "HTTP/1.1 304 Not Modified\r\ncontent-length: 100\r\n\r\n", "GET"],
+  ["HEAD", "HTTP/1.1 200 OK\r\n\r\n", "HEAD"],
+  ["HEAD for what is empty", EMPTY, "HEAD"],
+  ["304", "HTTP/1.1 304 Not Modified\r\n\r\n", "GET"],
   ["chunks", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "GET"],
   ["interim replies", `HTTP/1.1 103 Early Hints\r\n\r\n${EMPTY}`, "GET"],
 ] as const) {
@@ -100,6 +101,24 @@ for (const [why, reply, method] of [
     const upstream = upstreamTo(t, worker);
     for (let i = 0; i < 3; i++) assert.equal(await (await ask(upstream, { ...GET, method })).over, "end");
     assert.equal(connections, 1);
+  });
+}
+
+const EVIL = ok("evil");
+for (const [why, method, reply] of [
+  ["a reply to HEAD", "HEAD", `HTTP/1.1 200 OK\r\ncontent-length: ${EVIL.length}\r\n\r\n`],
+  ["a chunked reply to HEAD", "HEAD", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"],
+  ["a 204", "GET", `HTTP/1.1 204 No Content\r\ncontent-length: ${EVIL.length}\r\n\r\n`],
+  ["a 304", "GET", `HTTP/1.1 304 Not Modified\r\ncontent-length: ${EVIL.length}\r\n\r\n`],
+] as const) {
+  test(`a body that comes late behind ${why} is not the next request's reply`, async (t) => {
+    const worker = await rawWorker(t, (socket, text) => {
+      if (text.includes(" /next ")) socket.write(count(text) === 1 ? ok("mine") : EVIL);
+      else socket.write(reply);
+    });
+    const upstream = upstreamTo(t, worker);
+    await ask(upstream, { ...GET, method, text: requestHead(method, "/", ["host", "a"]) });
+    assert.equal((await ask(upstream, getting("/next"))).body, "mine");
   });
 }
 
