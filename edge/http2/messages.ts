@@ -3,6 +3,9 @@ import { StreamError } from "./frame.ts";
 import type { Head } from "./header-blocks.ts";
 import type { Stream } from "./stream.ts";
 
+/** Interim replies before the final one: they go to the client whether or not it reads, so more is a worker gone wrong. */
+const MAX_INTERIM = 100;
+
 const NONE: HeaderList = [];
 
 /** The head of a request on a new stream (server role). Throws a StreamError for a malformed one (RFC 9113, section 8.1.1). */
@@ -33,6 +36,7 @@ export function takeReply(stream: Stream, head: Head, end: boolean): void {
   if (fault !== undefined) refuse(stream, fault);
   const interim = head.fields[1]?.startsWith("1") === true;
   if (interim && end) refuse(stream, "an interim reply with END_STREAM");
+  if (interim && ++stream.interim > MAX_INTERIM) refuse(stream, `more than ${MAX_INTERIM} interim replies`);
   if (!interim) promise(stream, head, end);
   stream.headSeen = !interim;
   stream.events?.replied?.(head, end);

@@ -42,6 +42,8 @@ export class Stream implements Incoming, Outgoing {
   stopsPeer = false;
   /** True once the final head of a reply has come (client role). */
   headSeen = false;
+  /** Interim replies that have come (client role). */
+  interim = 0;
   /** Bytes of DATA that have come. */
   bytesIn = 0;
   /** Bytes the peer lets us send. */

@@ -71,6 +71,27 @@ for (const [why, messages] of [
   });
 }
 
+for (const [interim, status] of [
+  [100, "0"],
+  [101, "14"],
+] as const) {
+  test(`a worker that sends ${interim} interim replies before the reply: status ${status}`, async (t) => {
+    const port = await hostileWorker(t, {
+      http: () => {},
+      grpc: (socket, stream) => {
+        const early = frame("HEADERS", END_HEADERS, stream, fields([":status", "103"]));
+        const last = fields([":status", "200"], ["content-type", "application/grpc"], ["grpc-status", "0"]);
+        socket.write(Buffer.concat([SETTINGS, ...Array.from({ length: interim }, () => early)]));
+        socket.write(frame("HEADERS", END_HEADERS | END_STREAM, stream, last));
+      },
+      websocket: () => {},
+    });
+    const edge = await testEdge(t, { GRPC_UPSTREAMS: `h2c://127.0.0.1:${port}` });
+    const reply = await h2(http2Client(t, edge.port), GRPC, message());
+    assert.equal(reply.headers["grpc-status"], status);
+  });
+}
+
 test("a malformed grpc-timeout is refused", async (t) => {
   const reply = await h2(http2Client(t, stack.port), { ...GRPC, "grpc-timeout": "soon" }, message());
   assert.deepEqual(
