@@ -301,6 +301,8 @@ export class Connection implements Holder {
     this.#dead = true;
     this.writer.flush();
     this.socket.end();
+    // Nobody ticks a connection to a worker.
+    if (this.#options.role === "client") this.watch.expectEnd();
   }
 
   #onClose(): void {

@@ -37,6 +37,12 @@ export class Watch {
     clearTimeout(this.#timer);
   }
 
+  /** All is said: the peer ends its direction, too, or loses the connection. */
+  expectEnd(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connection.destroy(), this.#limits.headMs);
+  }
+
   heard(): void {
     this.#quietMs = 0;
     this.#asked = false;

@@ -17,6 +17,7 @@ import {
   headers,
 } from "../../support/frames.ts";
 import { GRPC, message } from "../../support/grpc.ts";
+import { SETTINGS, hostileWorker } from "../../support/hostile-worker.ts";
 import { Holding } from "../../support/holding.ts";
 
 const STREAMS = 4;
@@ -55,6 +56,32 @@ test("as many calls as there are, four on each connection", async (t) => {
   assert.equal(worker.connections, 1);
   for (let index = 0; index < worker.count; index++) await worker.answer(index);
   await statuses(again);
+});
+
+test("a worker that says GOAWAY, and then keeps its end of the connection open, loses it", async (t) => {
+  const lost = Promise.withResolvers<void>();
+  const port = await hostileWorker(t, {
+    http: () => {},
+    grpc: (socket, stream) => {
+      socket.allowHalfOpen = true;
+      const reply = fields([":status", "200"], ["content-type", "application/grpc"], ["grpc-status", "0"]);
+      const goaway = Buffer.alloc(8);
+      goaway.writeUInt32BE(stream);
+      socket.write(SETTINGS);
+      socket.write(frame("HEADERS", END_HEADERS | END_STREAM, stream, reply));
+      socket.write(frame("GOAWAY", 0, 0, goaway));
+      // It learns that the connection is gone when it says something on it.
+      const talk = setInterval(() => socket.write(frame("PING", 0, 0, Buffer.alloc(8))), 20);
+      socket.once("close", () => {
+        clearInterval(talk);
+        lost.resolve();
+      });
+    },
+    websocket: () => {},
+  });
+  const edge = await testEdge(t, { GRPC_UPSTREAMS: `h2c://127.0.0.1:${port}`, LIMIT_HEAD_MS: "100" });
+  assert.deepEqual(await statuses(ask(t, edge.port, 1)), ["0"]);
+  await lost.promise;
 });
 
 test("LIMIT_UPSTREAM_CONNECTIONS=2: what is beyond waits for a stream of either", async (t) => {
