@@ -14,7 +14,7 @@ export interface Goodbye {
   readonly reason: string;
 }
 
-/** Milliseconds that one direction may go on after the other has ended. */
+/** Milliseconds that one direction may go on after the other has ended, and that both may after a goodbye of ours. */
 const HALF_CLOSED_MS = 60_000;
 
 const NOTHING: readonly never[] = [];
@@ -227,6 +227,8 @@ export class Tunnel implements Holder, Source {
     this.#saidGoodbye = true;
     this.#unsent += this.#goodbye.length;
     this.#exchange.write(this.#goodbye);
+    if (!this.#destroyed)
+      this.#endSoon(new EdgeError("client_gone", "the client does not answer a Close frame"));
   }
 
   // === ends
@@ -239,10 +241,12 @@ export class Tunnel implements Holder, Source {
     const hasAll = worker === undefined || worker.writableFinished;
     if (this.#clientEnded && this.#workerEnded && hasAll) return this.destroy();
     if (this.#clientEnded && !hasAll) worker.once("finish", () => this.#workerEnded && this.destroy());
-    this.#timer = setTimeout(
-      () => this.destroy(new EdgeError("upstream_reset", "half-closed for too long")),
-      HALF_CLOSED_MS,
-    );
+    this.#endSoon(new EdgeError("upstream_reset", "half-closed for too long"));
+  }
+
+  #endSoon(error: EdgeError): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.destroy(error), HALF_CLOSED_MS);
   }
 }
 

@@ -188,6 +188,17 @@ for (const [who, end] of LINGERING) {
   });
 }
 
+test("a tunnel whose client does not answer a Close frame of the edge's is cut after a minute", async (t) => {
+  const each = await tunnelled(t);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  each.tunnel.close({ code: 1001, reason: "" });
+  assert.equal(each.client.text, "\x88\x02\x03\xe9");
+  t.mock.timers.tick(HALF_CLOSED_MS - 1);
+  assert.deepEqual(each.heard, []);
+  t.mock.timers.tick(1);
+  assert.deepEqual(each.heard, ["client_gone"]);
+});
+
 test("a tunnel that is destroyed says so once, and waits for nothing that ends afterwards", async (t) => {
   const each = await tunnelled(t);
   each.client.receiver?.data(MUCH);
