@@ -27,7 +27,11 @@ async function main(): Promise<void> {
   let signals = 0;
   const stop = (name: NodeJS.Signals): void => {
     log.info({ signal: name }, "signal received");
-    if (++signals > 1) process.exit(130);
+    if (++signals > 1) {
+      // The system would end connections in the way in which replies to HTTP/1.0 end: one that is cut would look whole.
+      edge?.destroy?.();
+      process.exit(130);
+    }
     if (edge === undefined) return starting.abort();
     // Nothing keeps the process alive after that; whatever else does must not hold it.
     void edge.drain().then((code) => process.exit(code));
@@ -78,6 +82,8 @@ interface Running {
   readonly fields: Readonly<Record<string, unknown>>;
   /** Resolves with the exit code. */
   drain(): Promise<number>;
+  /** Ends everything at once, where that is not what the end of this process does. */
+  destroy?(): void;
 }
 
 /** The edge in this process, or in several others. Only what is needed is loaded: the parent of several carries no request. */

@@ -44,6 +44,8 @@ async function main(): Promise<void> {
 }
 
 function listenToParent(edge: Edge): void {
+  // Before this process ends for want of a parent: the system would end connections so that a cut reply to HTTP/1.0 looked whole.
+  process.prependListener("disconnect", () => edge.destroy());
   const connections = new Connections(say);
   process.on("message", (message: ToChild, socket: Socket | undefined) => {
     switch (message.kind) {

@@ -88,6 +88,8 @@ export class Tunnel implements Holder, Source {
     if (!this.#open || this.#goodbye !== undefined) return;
     this.#goodbye = closeFrame(code, reason);
     if (this.#frames.atBoundary) this.#sayGoodbye();
+    else if (!this.#destroyed)
+      this.#endSoon(new EdgeError("upstream_reset", "the worker does not end its frame"));
   }
 
   /** The worker is lost: the client gets a close code if a frame can still be put in, else the end of a broken stream. */

@@ -26,7 +26,7 @@ import type { Workers } from "../support/stack.ts";
 import { startStack, startWorkers, upstreams } from "../support/stack.ts";
 import { suiteScope } from "../support/suite.ts";
 import { HANDSHAKE, closedWith, openWebSocket } from "../support/websockets.ts";
-import { readAll } from "../support/workers.ts";
+import { httpWorker, readAll } from "../support/workers.ts";
 
 const EVENTS = "/events?count=1000&interval_ms=10";
 const AT_ONCE = { DRAIN_SECONDS: "0" };
@@ -36,6 +36,34 @@ const suite = suiteScope();
 before(async () => {
   workers = await startWorkers(suite);
 });
+
+for (const processes of ["1", "2"]) {
+  test(`a second signal cuts an HTTP/1.0 reply that only its connection ends by a reset (EDGE_PROCESSES=${processes})`, async (t) => {
+    const worker = await httpWorker(t, (_req, res) => void res.write("half of it"));
+    const edge = runScript(t, "edge/main.ts", [], {
+      PORT: "0",
+      ADMIN_PORT: "0",
+      HTTP_UPSTREAMS: worker,
+      GRPC_UPSTREAMS: "none",
+      WS_UPSTREAMS: "none",
+      EDGE_PROCESSES: processes,
+    });
+    const [, port] = await edge.says(/"port":(\d+)/);
+    const client = connect(Number(port), "127.0.0.1");
+    client.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    await once(client, "data");
+    const ends: unknown[] = [];
+    client.on("end", () => ends.push("end"));
+    client.on("error", ({ code }: NodeJS.ErrnoException) => ends.push(code));
+    const closed = new Promise((resolve) => client.once("close", resolve));
+    edge.child.kill("SIGTERM");
+    await edge.says(/draining/);
+    edge.child.kill("SIGTERM");
+    assert.equal((await edge.exited).code, 130);
+    await closed;
+    assert.deepEqual(ends, ["ECONNRESET"]);
+  });
+}
 
 test("server-sent events over HTTP/1.1: fetch sees a body that breaks off", async (t) => {
   const { edge, url } = await testEdge(t, { ...upstreams(workers), ...AT_ONCE });

@@ -199,6 +199,19 @@ test("a tunnel whose client does not answer a Close frame of the edge's is cut a
   assert.deepEqual(each.heard, ["client_gone"]);
 });
 
+test("so is one whose worker does not end the frame behind which the edge would say goodbye", async (t) => {
+  const each = await tunnelled(t);
+  each.worker.write("\x82\x05half", "latin1");
+  await once(each.edge, "data");
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  each.tunnel.close({ code: 1001, reason: "" });
+  t.mock.timers.tick(HALF_CLOSED_MS - 1);
+  assert.deepEqual(each.heard, []);
+  t.mock.timers.tick(1);
+  assert.deepEqual(each.heard, ["upstream_reset"]);
+  assert.equal(each.client.text, "\x82\x05half");
+});
+
 test("a tunnel that is destroyed says so once, and waits for nothing that ends afterwards", async (t) => {
   const each = await tunnelled(t);
   each.client.receiver?.data(MUCH);
