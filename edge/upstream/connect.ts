@@ -21,8 +21,11 @@ export interface ConnectOptions {
   readonly onread?: OnReadOpts;
 }
 
-/** Milliseconds without a byte until the network is asked whether the other end is still there: it may be far away. */
-const KEEPALIVE_MS = 30_000;
+/**
+ * A machine may vanish without a word, and take along the calls that wait for it: after so many milliseconds without a byte the network
+ * is asked whether the other end is still there, ten times, a second apart.
+ */
+const KEEPALIVE = { keepAlive: true, keepAliveInitialDelay: 30_000 } as const;
 
 /**
  * Opens a connection to a worker, its TLS handshake included. It is destroyed with `upstream_refused` when that takes longer
@@ -74,7 +77,7 @@ function open(address: Address, options: ConnectOptions, memory: TlsMemory): Soc
     case "unix":
       return connect({ path: address.path, ...options });
     case "tcp":
-      return connect({ host: address.host, port: address.port, noDelay: true, ...options });
+      return connect({ host: address.host, port: address.port, noDelay: true, ...KEEPALIVE, ...options });
     case "tls":
       return openTls(address, options, memory);
   }
@@ -91,8 +94,7 @@ function openTls({ host, port, alpn }: TlsAddress, options: ConnectOptions, memo
     ALPNProtocols: [alpn],
     secureContext: (memory.context ??= tls.createSecureContext()),
     noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEPALIVE_MS,
+    ...KEEPALIVE,
     rejectUnauthorized: true,
     ...options,
   };
