@@ -205,6 +205,9 @@ function authMistakes(values: Values, env: Environment): string[] {
       "On Cloud Run (K_SERVICE is set) the door is never left open by accident: set AUTH_AUDIENCE and AUTH_SERVICE_ACCOUNTS, or AUTH_MODE=off.",
     );
   }
+  if (hasAccounts && accounts.length > 1 && accounts.includes("*")) {
+    mistakes.push("AUTH_SERVICE_ACCOUNTS names * beside others: * alone lets any verified identity in.");
+  }
   if (values.issuers?.length === 0) mistakes.push("AUTH_ISSUERS names nobody.");
   if (values.certsUrl !== undefined && values.issuers === undefined && audience !== undefined) {
     mistakes.push("AUTH_CERTS_URL is set without AUTH_ISSUERS: other keys need the issuer they belong to.");

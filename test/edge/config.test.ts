@@ -89,6 +89,11 @@ const refused: [why: string, env: Record<string, string>, mistake: RegExp][] = [
     { AUTH_CERTS_URL: "https://user:secret@keys.example.com" },
     /^AUTH_CERTS_URL must not hold a name or a password\.$/,
   ],
+  [
+    "everybody beside somebody",
+    { ...AUTH, AUTH_SERVICE_ACCOUNTS: "a@example.com,*" },
+    /AUTH_SERVICE_ACCOUNTS names \* beside others/,
+  ],
   ["a list of issuers that names none", { ...AUTH, AUTH_ISSUERS: "," }, /AUTH_ISSUERS names nobody/],
   ["a port out of range", { PORT: "65536" }, /PORT must be a whole number from 0 to 65535/],
   ["a port that is a word", { PORT: "http" }, /PORT must be/],
