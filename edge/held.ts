@@ -72,9 +72,7 @@ export class HeldGuard {
 
   /** Bytes that are held now; to add them up takes some time. */
   get held(): number {
-    let sum = 0;
-    for (const { held } of this.#holders()) sum += held;
-    return sum;
+    return this.#addUp().sum;
   }
 
   /** `used` is the bytes that are in use; `now` on performance.now()'s clock. */

@@ -139,10 +139,9 @@ export class Connection implements Carrier, Member {
     if (!this.output.isFull) this.#onReplied();
   }
 
-  cut(byReset: boolean): void {
+  cut(): void {
     this.output.flush();
-    if (byReset) this.#socket.resetAndDestroy();
-    else this.#socket.destroy();
+    this.destroy();
   }
 
   // === what the socket tells

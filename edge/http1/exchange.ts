@@ -25,7 +25,7 @@ export interface Carrier {
   /** The reply is complete; `isLast` is true when the client was told that none follows. */
   replied(isLast: boolean): void;
   /** Ends the connection in the middle of a reply. */
-  cut(byReset: boolean): void;
+  cut(): void;
 }
 
 const NO_TRAILERS: HeaderList = [];
@@ -194,9 +194,8 @@ export class Http1Exchange implements Exchange {
     if (!this.#isLast) this.#isLast = this.#carrier.output.sayClose();
   }
 
-  /** Where the end of the connection is the end of the body, only a reset tells a cut from an end. */
   #cut(): void {
     this.isOver = true;
-    this.#carrier.cut(this.endsByClose);
+    this.#carrier.cut();
   }
 }
