@@ -1,9 +1,8 @@
 // A gRPC worker that holds the calls it gets until it is told to answer them.
-import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
-import { createServer } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Server } from "node:net";
 import type { TestContext } from "node:test";
+import { startHttp2 } from "./workers.ts";
 
 interface Held {
   readonly stream: ServerHttp2Stream;
@@ -14,37 +13,28 @@ interface Held {
 export class Holding {
   /** In the order in which they came. */
   readonly #held: Held[] = [];
-  readonly #server;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  #server: Http2Server | undefined;
+  #address = "";
   #came = Promise.withResolvers<void>();
 
-  private constructor(streams: number) {
-    this.#server = createServer({ settings: { maxConcurrentStreams: streams } });
-    this.#server.on("session", (session) => {
-      this.#sessions.add(session);
-      session.on("error", () => {});
-    });
-    this.#server.on("stream", (stream, headers) => {
-      stream.on("error", () => {});
-      this.#held.push({ stream, path: headers[":path"], session: stream.session });
-      this.#came.resolve();
-      this.#came = Promise.withResolvers();
-    });
-  }
+  private constructor() {}
 
   /** One that takes `streams` calls at a time on each connection. */
   static async start(t: Pick<TestContext, "after">, streams: number): Promise<Holding> {
-    const worker = new Holding(streams);
-    await new Promise<void>((resolve) => worker.#server.listen(0, "127.0.0.1", resolve));
-    t.after(() => {
-      worker.#server.close();
-      for (const session of worker.#sessions) session.destroy();
-    });
+    const worker = new Holding();
+    const onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
+      worker.#held.push({ stream, path: headers[":path"], session: stream.session });
+      worker.#came.resolve();
+      worker.#came = Promise.withResolvers();
+    };
+    const { address, server } = await startHttp2(t, onStream, { maxConcurrentStreams: streams });
+    worker.#address = address;
+    worker.#server = server;
     return worker;
   }
 
   get address(): string {
-    return `h2c://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return this.#address;
   }
 
   /** Calls that have come. */
@@ -92,6 +82,6 @@ export class Holding {
   /** Accepts no further connection. */
   shut(): void {
     // HTTP/2's own would end those that are open.
-    Server.prototype.close.call(this.#server);
+    if (this.#server !== undefined) Server.prototype.close.call(this.#server);
   }
 }

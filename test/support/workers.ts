@@ -1,6 +1,12 @@
 import type { RequestListener, Server } from "node:http";
 import { createServer } from "node:http";
-import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, Settings } from "node:http2";
+import type {
+  Http2Server,
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+  Settings,
+} from "node:http2";
 import { createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer as createTcpServer } from "node:net";
@@ -55,11 +61,18 @@ export async function rawWorker(
 }
 
 /** An HTTP/2 worker for GRPC_UPSTREAMS that does what the test wants with each stream. */
-export async function http2Worker(
+export async function http2Worker(t: After, onStream: OnStream, settings: Settings = {}): Promise<string> {
+  return (await startHttp2(t, onStream, settings)).address;
+}
+
+type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+
+/** As http2Worker; the server as well. */
+export async function startHttp2(
   t: After,
-  onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
-  settings: Settings = {},
-): Promise<string> {
+  onStream: OnStream,
+  settings: Settings,
+): Promise<{ address: string; server: Http2Server }> {
   const sessions = new Set<ServerHttp2Session>();
   const server = createHttp2Server({ settings });
   server.on("session", (session) => {
@@ -74,7 +87,7 @@ export async function http2Worker(
     server.close();
     for (const session of sessions) session.destroy();
   });
-  return `h2c://127.0.0.1:${port}`;
+  return { address: `h2c://127.0.0.1:${port}`, server };
 }
 
 export async function readAll(stream: AsyncIterable<Buffer>): Promise<Buffer> {
