@@ -11,7 +11,7 @@ export interface LatencySample extends Sample {
 }
 
 /**
- * How many times as long its runs are. Between two of them a worker closes the connections it had, and the first burst opens them
+ * How many times as long its runs are. Between two of them connections to the worker are closed, and the first burst opens them
  * again: in a run of a second that is more than the hundredth of the requests that p99 leaves out.
  */
 const LONGER = 3;

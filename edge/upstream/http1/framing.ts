@@ -2,8 +2,10 @@ import type { HeaderList } from "../../exchange.ts";
 import type { ReplyBody } from "../../message/body-reader.ts";
 import { garbage } from "./garbage.ts";
 
-/** Milliseconds an idle connection is kept: less than the 5 s after which Node's HTTP servers close theirs. */
+/** Milliseconds an idle connection is kept of which the worker says nothing: less than the 5 s after which many servers close theirs. */
 const IDLE_MS = 4000;
+/** The same, at most, where the worker promises more: a burst after a quiet time finds them open. */
+const MAX_IDLE_MS = 60_000;
 
 /** How a reply ends, and what its connection is good for afterwards. */
 export interface ReplyFraming {
@@ -29,7 +31,8 @@ export function replyFraming(
   let length: string | undefined;
   let coding: string | undefined;
   // RFC 9112, section 9.3: HTTP/1.0 closes unless it says otherwise, and then it may be wrong about it.
-  let idleMs = minorVersion === 0 ? 0 : IDLE_MS;
+  let mayStay = minorVersion > 0;
+  let promisedMs: number | undefined;
   for (let i = 0; i < headers.length; i += 2) {
     const value = headers[i + 1] ?? "";
     switch (headers[i]) {
@@ -42,15 +45,16 @@ export function replyFraming(
         coding = value;
         break;
       case "connection":
-        if (saysClose(value)) idleMs = 0;
+        if (saysClose(value)) mayStay = false;
         break;
       case "keep-alive":
-        idleMs = Math.min(idleMs, promisedIdleMs(value));
+        promisedMs = Math.min(promisedMs ?? MAX_IDLE_MS, promisedIdleMs(value));
         break;
       default:
     }
   }
   checkCoding(coding, length, minorVersion);
+  const idleMs = mayStay ? (promisedMs ?? IDLE_MS) : 0;
   const bytes = length === undefined ? 0 : readLength(length);
   if (method === "HEAD" || status === 204 || status === 304) {
     // A worker that announces a body may send it although none belongs here, and later: it would be the next request's reply.
@@ -82,7 +86,6 @@ function saysClose(value: string): boolean {
 
 /** `timeout=N` is in seconds; one is left for what is on its way while the worker closes. */
 function promisedIdleMs(value: string): number {
-  if (value === "timeout=5") return IDLE_MS;
   const seconds = /(?:^|[\s,;])timeout\s*=\s*"?([0-9]{1,9})/i.exec(value)?.[1];
   return seconds === undefined ? IDLE_MS : Math.max(0, (Number(seconds) - 1) * 1000);
 }

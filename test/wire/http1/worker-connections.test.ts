@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer } from "node:net";
 import { test } from "node:test";
+import { replyFraming } from "../../../edge/upstream/http1/framing.ts";
 import { requestHead } from "../../../edge/upstream/http1/request-head.ts";
 import type { WorkerRequest } from "../../../edge/upstream/http1/stream.ts";
 import { Asking, GET, ask, upstreamTo } from "../../support/http1-client.ts";
@@ -154,6 +155,45 @@ test("an idle connection is closed before the worker would close it", async (t) 
   // The limit is one second, and it is looked every second; the machine may be busy.
   assert.ok((await closed.promise) >= 1000);
 });
+
+test("an idle connection is kept for as long as the worker promises", async (t) => {
+  const both = Promise.withResolvers<void>();
+  const sockets = new Map<string, Socket>();
+  const worker = await rawWorker(t, (socket, text) => {
+    const path = / (\S+) HTTP/.exec(text.split("\r\n\r\n").at(-2) ?? "")?.[1] ?? "";
+    if (path === "/again")
+      return void socket.write(ok(socket === sockets.get("/promised") ? "the same" : "new"));
+    sockets.set(path, socket);
+    if (sockets.size === 2) both.resolve();
+  });
+  const upstream = upstreamTo(t, worker);
+  const asked = ["/plain", "/promised"].map((path) => new Asking(upstream, getting(path)));
+  await both.promise;
+  const closed = once(sockets.get("/plain")!, "end");
+  sockets.get("/plain")!.write(EMPTY);
+  sockets.get("/promised")!.write("HTTP/1.1 200 OK\r\nkeep-alive: timeout=65\r\ncontent-length: 0\r\n\r\n");
+  for (const { over } of asked) assert.equal(await over, "end");
+  // Nothing was said of this one, so it is taken for one that is closed after 5 s.
+  await closed;
+  assert.equal((await ask(upstream, getting("/again"))).body, "the same");
+});
+
+for (const [fields, idleMs] of [
+  [[], 4000],
+  [["keep-alive", "max=100"], 4000],
+  [["keep-alive", "timeout=5"], 4000],
+  [["keep-alive", "timeout=65"], 60_000],
+  [["keep-alive", "max=9, timeout=20"], 19_000],
+  [["keep-alive", "timeout=30", "keep-alive", "timeout=3"], 2000],
+  [["keep-alive", "timeout=999999999"], 60_000],
+  [["keep-alive", "timeout=0"], 0],
+  [["keep-alive", "timeout=65", "connection", "close"], 0],
+] as const) {
+  test(`a reply with ${fields.join(" ") || "no keep-alive"} leaves its connection open for ${idleMs} ms`, () => {
+    assert.equal(replyFraming(1, 200, ["content-length", "0", ...fields], "GET").idleMs, idleMs);
+    assert.equal(replyFraming(0, 200, ["content-length", "0", ...fields], "GET").idleMs, 0);
+  });
+}
 
 test("at most 256 idle connections are kept", async (t) => {
   const sockets: Socket[] = [];
