@@ -61,12 +61,18 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
-/** The only error that travels inside the edge. Its message may reach a client: it never holds a secret. */
+/**
+ * The only error that travels inside the edge. Its message may reach a client: it never holds a secret. It has no stack of its own,
+ * which nobody would read, and which would cost more than all else that is done for a request that is refused.
+ */
 export class EdgeError extends Error {
   readonly code: FailureCode;
 
   constructor(code: FailureCode, message: string = FAILURES[code].text, cause?: unknown) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message, { cause });
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
   }
 

@@ -104,7 +104,7 @@ export class GrpcWebExchange implements Exchange {
   }
 
   accept(): void {
-    throw new EdgeError("internal", "a gRPC-Web call cannot become a tunnel");
+    throw new Error("a gRPC-Web call cannot become a tunnel");
   }
 
   write(chunk: Buffer): void {

@@ -132,7 +132,7 @@ export class Http1Exchange implements Exchange {
   }
 
   accept(): void {
-    throw new EdgeError("internal", "a request without an upgrade cannot become a tunnel");
+    throw new Error("a request without an upgrade cannot become a tunnel");
   }
 
   fail(error: EdgeError): void {

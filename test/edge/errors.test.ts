@@ -99,6 +99,13 @@ for (const [cause, reason] of reasons) {
     assert.equal(new EdgeError("upstream_refused", undefined, cause).reason, reason));
 }
 
+test("a failure has no stack, which would cost more than all else of a refusal; what lies behind it keeps its own", () => {
+  const failure = toEdgeError(new Error("a mistake"));
+  assert.doesNotMatch(failure.stack ?? "", /\n\s+at /);
+  assert.match((failure.cause as Error).stack ?? "", /\n\s+at .*errors\.test\.ts/);
+  assert.match(new Error("afterwards").stack ?? "", /\n\s+at .*errors\.test\.ts/);
+});
+
 test("an unforeseen error says nothing of itself", () => {
   const error = toEdgeError(new Error("secret detail"));
   assert.equal(error.code, "internal");
