@@ -94,8 +94,14 @@ export class Http1Upstream implements Owner, Connections {
   connect(halfOpen: boolean): Connection {
     if (this.#isClosed) throw givenUp();
     const { connectMs, headBytes } = this.#options;
-    const receive = (bytes: Buffer): void => connection.receive(bytes);
-    const options = { allowHalfOpen: halfOpen, onread: this.#intoBuffer(receive) };
+    const onread: OnReadOpts = {
+      buffer: this.#buffer.bytes,
+      callback: (length) => {
+        connection.receive(this.#buffer.view(length));
+        return true;
+      },
+    };
+    const options = { allowHalfOpen: halfOpen, onread };
     const socket = connectTo(this.address, connectMs, options, this.#memory);
     // RFC 9112, section 9.8: anybody on the way can end a connection, and Node does not tell that from TLS's own end.
     const parser = new ReplyParser(headBytes, this.#fields, this.#known, this.address.kind !== "tls");
@@ -111,16 +117,6 @@ export class Http1Upstream implements Owner, Connections {
     return setInterval(() => {
       for (const connection of this.#all) connection.tick(TICK_MS, limitMs);
     }, TICK_MS).unref();
-  }
-
-  #intoBuffer(receive: (bytes: Buffer) => void): OnReadOpts {
-    return {
-      buffer: this.#buffer.bytes,
-      callback: (length) => {
-        receive(this.#buffer.view(length));
-        return true;
-      },
-    };
   }
 
   idle(connection: Connection, idleMs: number): void {
