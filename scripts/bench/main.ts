@@ -75,7 +75,7 @@ function whatIsMissing(): string | undefined {
 
 /** Sets up what all rows need, and takes it down again whatever happens. */
 async function withBench(
-  { seconds, rounds, backends }: Options,
+  { seconds, rounds, warmUp, backends }: Options,
   { say }: Progress,
   signal: AbortSignal,
   act: (bench: Bench) => Promise<number>,
@@ -98,6 +98,7 @@ async function withBench(
       tickUs: clockTickUs(),
       seconds,
       rounds,
+      warmUp,
       say,
     });
   } finally {

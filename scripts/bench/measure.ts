@@ -17,6 +17,8 @@ export interface Bench extends Generator {
   readonly tickUs: number;
   readonly seconds: number;
   readonly rounds: number;
+  /** Seconds of load before the runs that count: what is used often is compiled meanwhile, where a runtime does that. */
+  readonly warmUp: number;
   /** Tells how far it is. */
   readonly say: (line: string) => void;
 }

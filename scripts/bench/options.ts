@@ -17,6 +17,8 @@ export interface Options {
   readonly soakMinutes: number;
   readonly seconds: number;
   readonly rounds: number;
+  /** Seconds of a warm-up. */
+  readonly warmUp: number;
   /** The file to write the report to, beside the output. */
   readonly markdown: string | undefined;
   /** The file to write the report to with charts. */
@@ -29,13 +31,14 @@ export class OptionError extends Error {}
 export const HELP = `Usage: npm run bench -- [options]        (or: node scripts/bench/main.ts [options])
 
 Measures the edge side by side with the proxies that are on PATH: nginx, haproxy, nghttpx, caddy.
-Needs Linux and h2load (Debian: nghttp2-client). Everything but the soak takes about 18 minutes as it is, with 5 rounds of 1 s;
-a row with 3 rounds of 2 s takes about a minute.
+Needs Linux and h2load (Debian: nghttp2-client). Everything but the soak takes about 35 minutes as it is, with 5 rounds of 1 s;
+a row with 3 rounds of 2 s takes about two minutes.
 
   --rows a,b          only these rows
   --contenders a,b    only these contenders, in every row
   --seconds N         length of a run (1)
   --rounds N          runs of each contender in each row (5)
+  --warm-up N         seconds of load before its runs count (8)
   --backends KIND     workers: the project's own (default)
                       fast: nghttpd (Debian: nghttp2-server), nginx and a frame server, so that no backend is the bottleneck
   --soak MINUTES      the row "soak": all protocols at once against oneport, memory every 10 s (--rows soak: 10 minutes)
@@ -64,6 +67,7 @@ export function readOptions(args: readonly string[]): Options {
     soakMinutes: wholeNumber("--soak", values.soak ?? "10", 1440),
     seconds: wholeNumber("--seconds", values.seconds ?? "1", 60),
     rounds: wholeNumber("--rounds", values.rounds ?? "5", 100),
+    warmUp: wholeNumber("--warm-up", values["warm-up"] ?? "8", 60),
     markdown: values.markdown === undefined ? undefined : writable("--markdown", values.markdown),
     html: htmlFile(values),
   };
@@ -111,6 +115,7 @@ function parse(args: readonly string[]) {
     contenders: text,
     seconds: text,
     rounds: text,
+    "warm-up": text,
     backends: text,
     soak: text,
     markdown: text,

@@ -11,7 +11,7 @@ const COLD_START = 0.6;
 
 /** How long a row is expected to take, and how many lines are said meanwhile. */
 export function partOf(row: Row, options: Options): Part {
-  const { seconds, rounds, soakMinutes } = options;
+  const { seconds, rounds, warmUp, soakMinutes } = options;
   const contenders = contendersFor(row, options).length;
   const part = (each: number, lines: number): Part => ({
     name: row.name,
@@ -19,12 +19,11 @@ export function partOf(row: Row, options: Options): Part {
     lines: contenders * lines,
   });
   const run = seconds + RUN;
-  const warmUp = START + Math.max(2, seconds) + RUN;
   switch (row.kind) {
     case "load":
-      return part(warmUp + rounds * run, 1 + rounds);
+      return part(START + warmUp + RUN + rounds * run, 1 + rounds);
     case "latency":
-      return part(warmUp + run + rounds * (3 * seconds + RUN), 2 + rounds);
+      return part(START + 2 * (warmUp + RUN) + run + rounds * (3 * seconds + RUN), 3 + rounds);
     case "idle":
       return part(IDLE, 1);
     case "cold-start":

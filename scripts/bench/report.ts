@@ -5,13 +5,14 @@ export function preamble(how: {
   readonly backends: string;
   readonly seconds: number;
   readonly rounds: number;
+  readonly warmUp: number;
 }): string {
   return `Written by \`npm run bench -- --markdown docs/benchmarks.md\`. Absolute numbers hold for one machine on one day; what counts is
 how the contenders compare, which is why they run side by side.
 
 ${how.machine}
 - ${how.backends}
-- each contender ran ${how.rounds} × ${how.seconds} s in each row, after a warm-up of at least 2 s
+- each contender ran ${how.rounds} × ${how.seconds} s in each row, after a warm-up of ${how.warmUp} s
 
 **Columns.** *CPU µs* is what the proxy costs: user and system time of all its processes and threads during a run, divided by the
 requests of that run; *range* is its least and greatest value over the rounds. *÷ best peer* compares it to the cheapest of the
@@ -36,7 +37,7 @@ With \`--backends fast\` the backends answer for next to nothing (nghttpd, nginx
 of its own), so it is the proxy that is busy, and peaks are the proxy's.
 
 **Latency rows.** After its warm-up each contender shows its peak; then all get the same load, half of the lowest of these peaks (*direct*
-included), for three times as long. The same rate for all is what makes latencies comparable, and a contender that cannot keep it gets an error. h2load
+included), first for another warm-up, then for runs that are three times as long. The same rate for all is what makes latencies comparable, and a contender that cannot keep it gets an error. h2load
 sends what is due in bursts, every 10 ms on each connection, so a part of each latency is the queue within the burst, for all alike.
 
 **Idle WebSockets.** *KiB each* is what all processes of a contender have resident 5 s after the last handshake, minus what they had before

@@ -17,9 +17,6 @@ export interface Runner<S> extends Entry<S> {
   started: Started | undefined;
 }
 
-/** Seconds of a warm-up, at least: by then most of what a runtime compiles is compiled. */
-const WARM_UP_SECONDS = 2;
-
 export const NOT_SUPPORTED = "not supported";
 
 export function emptyEntry<S>(contender: Contender): Entry<S> {
@@ -93,5 +90,5 @@ async function warmUp<S>(row: LoadRow | LatencyRow, runner: Runner<S>, bench: Be
     return;
   }
   bench.say(`${row.name}  ${runner.contender.name}  warm-up`);
-  await measure(row.work, runner.started, { ...bench, seconds: Math.max(WARM_UP_SECONDS, bench.seconds) });
+  await measure(row.work, runner.started, { ...bench, seconds: bench.warmUp });
 }
