@@ -27,6 +27,7 @@ const RANK: readonly (readonly [prefix: string, rank: number])[] = [
   ["observe/exchange-log.ts", 4],
   ["port/read-buffer.ts", 0],
   ["port/socket-end.ts", 0],
+  ["port/copies.ts", 0],
   ["port/peer.ts", 1],
   ["headers.ts", 1],
   ["proxy/deadline.ts", 1],

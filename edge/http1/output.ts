@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { writeBetween } from "../port/copies.ts";
 
 /** Bytes up to which a piece of a body becomes text: one copy more, and one buffer less to make and to write. */
 const SMALL_BYTES = 4096;
@@ -76,7 +77,7 @@ export class Output {
   flush(): void {
     this.#scheduled = false;
     const text = this.#takeText();
-    if (text !== "") this.#write(text);
+    if (text !== "" && this.#mayWrite) this.#written(this.#socket.write(text, "latin1"));
   }
 
   /** The socket has got rid of everything. */
@@ -89,14 +90,7 @@ export class Output {
   /** The piece is its sender's again after the call, so it is copied; what waits goes into the same buffer. */
   #gather(bytes: Buffer, before: string, after: string): void {
     const text = this.#takeText() + before;
-    const length = text.length + bytes.length + after.length;
-    // What may wait for long must not keep a slab that others share (see ownCopy).
-    const mayWait = this.#socket.writableLength > 0;
-    const buffer = mayWait ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length);
-    buffer.latin1Write(text, 0, text.length);
-    bytes.copy(buffer, text.length);
-    if (after !== "") buffer.latin1Write(after, text.length + bytes.length, after.length);
-    this.#write(buffer);
+    if (this.#mayWrite) this.#written(writeBetween(this.#socket, text, bytes, after));
   }
 
   #takeText(): string {
@@ -105,11 +99,13 @@ export class Output {
     return text;
   }
 
-  #write(data: string | Buffer): void {
+  get #mayWrite(): boolean {
+    return !this.#socket.destroyed && !this.#socket.writableEnded;
+  }
+
+  #written(goesOn: boolean): void {
     const bytes = this.#held;
     this.#held = 0;
-    if (this.#socket.destroyed || this.#socket.writableEnded) return;
-    const goesOn = this.#socket.write(data, "latin1");
     if (!goesOn) this.#stuck += bytes;
     else if (bytes > 0) this.#sent(bytes);
   }

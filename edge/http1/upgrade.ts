@@ -6,7 +6,7 @@ import { NO_SOURCE } from "../exchange.ts";
 import { find } from "../headers.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
-import { writeCopy } from "../port/socket-end.ts";
+import { writeCopy } from "../port/copies.ts";
 import { httpRefusal } from "../refusal.ts";
 import { ownCopy, waitingIn } from "../waiting.ts";
 import { replyFields, replyHead } from "./reply-head.ts";

@@ -1,7 +1,6 @@
 import type { SocketConstructorOpts } from "node:net";
 import { Socket } from "node:net";
 import { ReadBuffer } from "./read-buffer.ts";
-import { ownCopy } from "../waiting.ts";
 
 /** A connection that is somebody's own: its socket, and how to read it. */
 export interface SocketEnd {
@@ -58,14 +57,4 @@ function asItIs(socket: Socket): SocketEnd {
       receive = onBytes;
     },
   };
-}
-
-/** Up to so many bytes a string is the cheaper copy: it needs no Buffer, and leaves from the stack. */
-const SHORT_BYTES = 1024;
-
-/** Writes a copy of a chunk whose memory is its sender's again after the call. Answers what `socket.write` does. */
-export function writeCopy(socket: Socket, chunk: Buffer): boolean {
-  return chunk.length <= SHORT_BYTES
-    ? socket.write(chunk.latin1Slice(0, chunk.length), "latin1")
-    : socket.write(socket.writableLength > 0 ? ownCopy(chunk) : Buffer.from(chunk));
 }

@@ -3,7 +3,7 @@ import { EdgeError } from "../errors.ts";
 import type { Exchange, Holder, Source } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
-import { writeCopy } from "../port/socket-end.ts";
+import { writeCopy } from "../port/copies.ts";
 import { keep, memoryOf, waitingIn } from "../waiting.ts";
 import type { Listener } from "./stand-ins.ts";
 import { FrameTracker, closeFrame } from "./websocket-frames.ts";

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import type { SocketEnd } from "../../edge/port/socket-end.ts";
-import { adopt, writeCopy } from "../../edge/port/socket-end.ts";
+import { adopt } from "../../edge/port/socket-end.ts";
 
 interface Ends {
   readonly client: Socket;
@@ -103,15 +103,3 @@ test("a connection without a handle is read the usual way", async () => {
     assert.equal(await read, word);
   }
 });
-
-for (const length of [1, 1024, 1025, 100_000]) {
-  test(`a copy of ${length} bytes is written, whatever becomes of the original`, async (t) => {
-    const { client, end } = await connected(t);
-    const bytes = Buffer.from(Array.from({ length }, (_, at) => at % 256));
-    const want = Buffer.from(bytes);
-    writeCopy(end.socket, bytes);
-    bytes.fill(0);
-    end.socket.end();
-    assert.ok(Buffer.concat(await client.toArray()).equals(want));
-  });
-}

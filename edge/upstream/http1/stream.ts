@@ -6,7 +6,7 @@ import { HIGH_WATER, mayGoOn } from "../../high-water.ts";
 import type { RequestBody } from "../../message/body-reader.ts";
 import type { ReplyReceiver, UpstreamStream } from "../stream.ts";
 import type { SocketEnd } from "../../port/socket-end.ts";
-import { writeCopy } from "../../port/socket-end.ts";
+import { writeBetween, writeCopy } from "../../port/copies.ts";
 import { waitingIn } from "../../waiting.ts";
 import type { Connection, Turn } from "./connection.ts";
 import type { Asked } from "./framing.ts";
@@ -229,14 +229,7 @@ export class Http1Stream implements UpstreamStream, Turn {
 
 /** Writes a copy as a chunk (RFC 9112, section 7.1). Answers what `socket.write` does. */
 function writeChunk(socket: Socket, bytes: Buffer): boolean {
-  const size = `${bytes.length.toString(16)}\r\n`;
-  const length = size.length + bytes.length + 2;
-  // What may wait for long must not keep a slab that others share (see ownCopy).
-  const chunk = socket.writableLength > 0 ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length);
-  const at = chunk.latin1Write(size, 0, size.length);
-  bytes.copy(chunk, at);
-  chunk.latin1Write("\r\n", at + bytes.length, 2);
-  return socket.write(chunk);
+  return writeBetween(socket, `${bytes.length.toString(16)}\r\n`, bytes, "\r\n");
 }
 
 function connect(stream: Http1Stream): void {
