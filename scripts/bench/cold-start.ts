@@ -8,7 +8,7 @@ import { untilGood } from "./probe.ts";
 import type { ColdStartRow } from "./rows.ts";
 import type { Entry } from "./runners.ts";
 import { NOT_SUPPORTED, attempt, emptyEntry } from "./runners.ts";
-import { rotated } from "./statistics.ts";
+import { inTurn } from "./statistics.ts";
 
 /** Milliseconds from the start of the process to the first good answer over each protocol, and what that took. */
 export interface ColdStart {
@@ -21,7 +21,7 @@ export interface ColdStart {
   readonly peakBytes: number;
 }
 
-/** Measures the cold start of every contender, once in each round, in rotated order. */
+/** Measures the cold start of every contender, once in each round, in changing order. */
 export async function runColdStartRow(
   row: ColdStartRow,
   contenders: readonly Contender[],
@@ -36,7 +36,7 @@ export async function runColdStartRow(
     untilGood(PING_PONG_H1, ws, {}, bench.signal),
   ]);
   for (let round = 0; round < bench.rounds; round++) {
-    for (const entry of rotated(entries, round)) {
+    for (const entry of inTurn(entries, round)) {
       await attempt(row, entry, bench, () => start(row, entry, bench));
     }
   }

@@ -25,7 +25,7 @@ for the data path and without logs. The peers are told no more than to forward, 
 work for them; oneport tells the protocols apart on one port and rewrites the forwarding headers. *oneport-auth* verifies
 an ID token on every request, a header of about 700 bytes; *oneport-token* gets and forwards the same header but verifies nothing, so
 the difference of the two is the price of verification. These two take part where requests are small enough for it to show.
-For each row all contenders are started anew and warmed up with a run that does not count. Then every contender runs once in each round, in rotated order, never two at a time; a cell is the median
+For each row all contenders are started anew and warmed up with a run that does not count. Then every contender runs once in each round, in changing order, never two at a time; a cell is the median
 over the rounds. HTTP and gRPC load comes from h2load, WebSocket load from generators of our own. Connections are opened within
 the run. A run in which a request failed, in which bytes of the replies are missing, or in which replies stop half-way, on all connections
 or on one, gives an error, not a number.

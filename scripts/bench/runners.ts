@@ -2,7 +2,7 @@ import type { Contender } from "./contender.ts";
 import type { Bench, Started } from "./measure.ts";
 import { measure, startContender } from "./measure.ts";
 import type { LatencyRow, LoadRow } from "./rows.ts";
-import { rotated } from "./statistics.ts";
+import { inTurn } from "./statistics.ts";
 
 /** A contender's part in one row. */
 export interface Entry<S> {
@@ -62,7 +62,7 @@ export async function withRunners<S>(
   }
 }
 
-/** Takes one sample of every contender in every round, in rotated order. */
+/** Takes one sample of every contender in every round, in changing order. */
 export async function inRounds<S>(
   row: LoadRow | LatencyRow,
   runners: readonly Runner<S>[],
@@ -71,7 +71,7 @@ export async function inRounds<S>(
   words: (sample: S) => string,
 ): Promise<void> {
   for (let round = 0; round < bench.rounds; round++) {
-    for (const runner of rotated(runners, round)) {
+    for (const runner of inTurn(runners, round)) {
       await attempt(row, runner, bench, async () => {
         if (runner.started === undefined) return;
         const taken = await sample(runner.started);

@@ -15,10 +15,11 @@ export function ascending(values: Iterable<number>): Float64Array {
   return Float64Array.from(values).sort();
 }
 
-/** The list from its `by`-th member on, then the members before it. */
-export function rotated<T>(list: readonly T[], by: number): T[] {
-  const at = list.length === 0 ? 0 : by % list.length;
-  return [...list.slice(at), ...list.slice(0, at)];
+/** The list from its `round`-th member on, then the members before it; backwards every other time, since who runs next to whom may matter. */
+export function inTurn<T>(list: readonly T[], round: number): T[] {
+  const at = list.length === 0 ? 0 : round % list.length;
+  const turned = [...list.slice(at), ...list.slice(0, at)];
+  return round % 2 === 0 ? turned : turned.toReversed();
 }
 
 /** NaN when there are no values. */

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { CONTENDERS } from "../../scripts/bench/contenders.ts";
 import { readOptions } from "../../scripts/bench/options.ts";
 import type { Sample } from "../../scripts/bench/measure.ts";
+import { inTurn } from "../../scripts/bench/statistics.ts";
 import { partOf } from "../../scripts/bench/parts.ts";
 import { ROWS } from "../../scripts/bench/rows.ts";
 import type { LoadRow } from "../../scripts/bench/rows.ts";
@@ -274,3 +275,9 @@ const files: [why: string, args: string[], html: string | undefined][] = [
 for (const [why, args, html] of files) {
   test(`the benchmark's page ${why}`, () => assert.equal(readOptions(args).html, html));
 }
+
+test("contenders take turns, and do not always run behind the same one", () => {
+  const rounds = [0, 1, 2, 3, 4].map((round) => inTurn(["a", "b", "c", "d"], round).join(""));
+  assert.deepEqual(rounds, ["abcd", "adcb", "cdab", "cbad", "abcd"]);
+  assert.deepEqual(inTurn([], 3), []);
+});
