@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 /** Up to so many bytes a string is the cheaper copy: it needs no Buffer, and leaves from the stack. */
 const SHORT_BYTES = 1024;
 
-/** From so many bytes on copies are made in the same memory again and again. A quarter of it, so that none waits in much more than it needs. */
+/** From so many bytes on copies are made in the same memory again and again. A fifth of it: one copy at most that waits for a peer keeps more than it needs. */
 const LARGE_BYTES = 16_384;
 
 /** The memory for that: what one read brings, and the text around it. */
