@@ -30,7 +30,7 @@ test("a worker that is late: DEADLINE_EXCEEDED from the edge, and the worker is 
   const { port, logged } = await withWorker(t, (stream) => {
     stream.once("close", () => cancelled.resolve(stream.rstCode ?? -1));
   });
-  const reply = await h2(http2Client(t, port), { ...GRPC, "grpc-timeout": "50m" }, message());
+  const reply = await h2(http2Client(t, port), { ...GRPC, "grpc-timeout": "500m" }, message());
   assert.deepEqual([reply.headers[":status"], reply.headers["grpc-status"]], [200, "4"]);
   assert.equal(await cancelled.promise, 8);
   await logged((line) => line["outcome"] === "deadline");
@@ -41,7 +41,7 @@ test("a worker that is late in the middle of a reply: trailers with DEADLINE_EXC
     stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
     stream.write(message(3));
   });
-  const reply = await h2(http2Client(t, port), { ...GRPC, "grpc-timeout": "100m" }, message());
+  const reply = await h2(http2Client(t, port), { ...GRPC, "grpc-timeout": "500m" }, message());
   assert.deepEqual([reply.body.length, reply.trailers["grpc-status"], reply.code], [8, "4", 0]);
 });
 
