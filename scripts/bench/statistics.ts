@@ -15,11 +15,14 @@ export function ascending(values: Iterable<number>): Float64Array {
   return Float64Array.from(values).sort();
 }
 
-/** The list from its `round`-th member on, then the members before it; backwards every other time, since who runs next to whom may matter. */
+/** The list in another order each round: everybody has each place, and where their number is even stands behind everybody else, as often (Williams, 1949). */
 export function inTurn<T>(list: readonly T[], round: number): T[] {
-  const at = list.length === 0 ? 0 : round % list.length;
-  const turned = [...list.slice(at), ...list.slice(0, at)];
-  return round % 2 === 0 ? turned : turned.toReversed();
+  const count = list.length;
+  return list.flatMap((_, at) => {
+    const zigzag = at % 2 === 0 ? count - at / 2 : (at + 1) / 2;
+    const index = (zigzag + round) % count;
+    return list.slice(index, index + 1);
+  });
 }
 
 /** NaN when there are no values. */

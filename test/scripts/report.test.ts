@@ -276,8 +276,28 @@ for (const [why, args, html] of files) {
   test(`the benchmark's page ${why}`, () => assert.equal(readOptions(args).html, html));
 }
 
-test("contenders take turns, and do not always run behind the same one", () => {
-  const rounds = [0, 1, 2, 3, 4].map((round) => inTurn(["a", "b", "c", "d"], round).join(""));
-  assert.deepEqual(rounds, ["abcd", "adcb", "cdab", "cbad", "abcd"]);
+for (const all of ["ab", "abcd", "abcdef"]) {
+  test(`${all.length} contenders: in as many rounds each has each place once, and stands behind each other one once`, () => {
+    const rounds = Array.from(all, (_, round) => inTurn(Array.from(all), round).join(""));
+    const places = Array.from(all, (_, at) =>
+      rounds
+        .map((order) => order[at])
+        .toSorted()
+        .join(""),
+    );
+    assert.deepEqual(
+      places,
+      Array.from(all, () => all),
+    );
+    const pairs = rounds.flatMap((order) => Array.from(order.slice(1), (one, at) => `${order[at]}${one}`));
+    assert.equal(new Set(pairs).size, all.length * (all.length - 1));
+  });
+}
+
+test("an odd number of contenders, or none, takes turns as well", () => {
+  assert.deepEqual(
+    [0, 1, 2].map((round) => inTurn(["a", "b", "c"], round).join("")),
+    ["abc", "bca", "cab"],
+  );
   assert.deepEqual(inTurn([], 3), []);
 });
