@@ -3,7 +3,7 @@ import type { Bench, Sample, Started } from "./measure.ts";
 import { measure } from "./measure.ts";
 import type { LatencyRow } from "./rows.ts";
 import type { Entry, Runner } from "./runners.ts";
-import { attempt, inRounds, withRunners } from "./runners.ts";
+import { attempt, inRounds, warmUp, withRunners } from "./runners.ts";
 
 /** One run at the rate, and the peak that the contender had reached before. */
 export interface LatencySample extends Sample {
@@ -39,21 +39,10 @@ export async function runLatencyRow(
       return { ...taken, peakPerSecond: peaks.get(started) ?? Number.NaN };
     };
     // Half of the peak uses, and gets compiled, what the peak does not: much time passes between two requests.
-    for (const runner of runners) await attempt(row, runner, bench, () => settle(row, runner, bench, rate));
+    for (const runner of runners) await attempt(row, runner, bench, () => warmUp(row, runner, bench, rate));
     await inRounds(row, runners, bench, sample, ({ p99Ms }) => `p99 ${p99Ms.toFixed(2)} ms at ${rate}/s`);
   });
   return { entries, rate };
-}
-
-async function settle(
-  row: LatencyRow,
-  { contender, started }: Runner<LatencySample>,
-  bench: Bench,
-  rate: number,
-): Promise<void> {
-  if (started === undefined) return;
-  bench.say(`${row.name}  ${contender.name}  warm-up at ${rate}/s`);
-  await measure(row.work, started, { ...bench, seconds: bench.warmUp }, rate);
 }
 
 /** Requests per second that each takes. */

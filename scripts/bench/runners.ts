@@ -52,7 +52,7 @@ export async function withRunners<S>(
     started: undefined,
   }));
   try {
-    for (const runner of runners) await attempt(row, runner, bench, () => warmUp(row, runner, bench));
+    for (const runner of runners) await attempt(row, runner, bench, () => start(row, runner, bench));
     await act(runners);
     return runners;
   } finally {
@@ -83,12 +83,23 @@ export async function inRounds<S>(
   }
 }
 
-async function warmUp<S>(row: LoadRow | LatencyRow, runner: Runner<S>, bench: Bench): Promise<void> {
+async function start<S>(row: LoadRow | LatencyRow, runner: Runner<S>, bench: Bench): Promise<void> {
   runner.started = await startContender(runner.contender, row.work.call, bench);
   if (runner.started === undefined) {
     runner.problem = NOT_SUPPORTED;
     return;
   }
-  bench.say(`${row.name}  ${runner.contender.name}  warm-up`);
-  await measure(row.work, runner.started, { ...bench, seconds: bench.warmUp });
+  await warmUp(row, runner, bench);
+}
+
+/** A run that does not count. */
+export async function warmUp(
+  row: LoadRow | LatencyRow,
+  { contender, started }: Runner<unknown>,
+  bench: Bench,
+  rate?: number,
+): Promise<void> {
+  if (started === undefined) return;
+  bench.say(`${row.name}  ${contender.name}  warm-up${rate === undefined ? "" : ` at ${rate}/s`}`);
+  await measure(row.work, started, { ...bench, seconds: bench.warmUp }, rate);
 }
