@@ -14,7 +14,7 @@ export class HandedOver implements Member {
     this.#socket = socket;
     this.#exchange = exchange;
     this.progress = progress;
-    socket.once("close", () => all.remove(this));
+    socket.on("close", () => all.remove(this));
   }
 
   get held(): number {

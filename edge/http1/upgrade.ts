@@ -68,7 +68,7 @@ export class UpgradeExchange implements Exchange {
       this.#unsent = 0;
       if (bytes > 0) this.source.consume(bytes);
     });
-    socket.once("close", () => {
+    socket.on("close", () => {
       this.gone = true;
       this.#receiver?.abort(new EdgeError("client_gone"));
       this.onClosed(this);

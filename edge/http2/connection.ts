@@ -89,7 +89,7 @@ export class Connection implements Holder {
       this.writer.drained();
       this.pump();
     });
-    socket.once("close", () => this.#onClose());
+    socket.on("close", () => this.#onClose());
     this.#sendSettings();
     this.watch.expect("SETTINGS_TIMEOUT", "no SETTINGS in time");
   }

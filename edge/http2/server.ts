@@ -63,7 +63,7 @@ export function createHttp2(
       const connection = serve(socket);
       connections.set(socket, connection);
       socket.on("error", () => {});
-      socket.once("close", () => {
+      socket.on("close", () => {
         connections.delete(socket);
         if (connections.size === 0) emptied?.();
       });

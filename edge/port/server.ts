@@ -51,7 +51,7 @@ export function createEdgeServer(
     open++;
     undecided.add(socket);
     traffic.add(socket);
-    socket.once("close", () => {
+    socket.on("close", () => {
       open--;
       undecided.delete(socket);
       traffic.delete(socket);

@@ -29,7 +29,8 @@ export class CarriedCall implements WorkerReceiver, Requester {
   trailers: HeaderList = NO_TRAILERS;
 
   readonly #forward: Forward<Http1Upstream>;
-  readonly #wanted: WorkerRequest;
+  /** What is sent; undefined once it is. */
+  #wanted: WorkerRequest | undefined;
   readonly #turns: Turns;
   #stream: Http1Stream | undefined;
   #reply: WorkerReplyStandIn | undefined;
@@ -65,7 +66,10 @@ export class CarriedCall implements WorkerReceiver, Requester {
 
   open(): void {
     const { upstream, exchange } = this.#forward;
-    const stream = upstream.open(this.#wanted, this);
+    const wanted = this.#wanted;
+    if (wanted === undefined) throw new Error("a request can be sent once only");
+    this.#wanted = undefined;
+    const stream = upstream.open(wanted, this);
     this.#stream = stream;
     stream.source = exchange;
     if (stream.isConnected) this.connected();
@@ -116,6 +120,7 @@ export class CarriedCall implements WorkerReceiver, Requester {
   }
 
   upgraded(headers: HeaderList, worker: SocketEnd, rest: Buffer): void {
+    this.#stream = undefined;
     this.#turns.upgraded?.(headers, worker, rest);
     this.request.onUpgrade?.({ headers: {} }, new WorkerSocketStandIn(worker.socket), NOTHING);
   }

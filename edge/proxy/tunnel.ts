@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { EdgeError } from "../errors.ts";
-import type { Exchange, Holder, Source } from "../exchange.ts";
+import type { BodyReceiver, Exchange, Holder, Source } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
 import { writeCopy } from "../port/copies.ts";
@@ -25,7 +25,7 @@ const NOTHING: readonly never[] = [];
  *
  * To http2-proxy it is the client's socket, which is piped from and to, and written a head of http2-proxy's own making.
  */
-export class Tunnel implements Holder, Source {
+export class Tunnel implements BodyReceiver, Holder, Source {
   readonly #exchange: Exchange;
   readonly #frames = new FrameTracker();
   #worker: Socket | undefined;
@@ -67,6 +67,7 @@ export class Tunnel implements Holder, Source {
   /** The worker has answered, whatever it said. */
   answered(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** The worker has answered 101: what comes goes straight to the other end from now on. */
@@ -77,7 +78,7 @@ export class Tunnel implements Holder, Source {
     this.#worker = socket;
     worker.receive((bytes) => this.#fromWorker(bytes));
     socket.on("drain", () => this.#onDrain());
-    socket.once("end", () => this.#onWorkerEnd());
+    socket.on("end", () => this.#onWorkerEnd());
     if (rest.length > 0) this.#fromWorker(rest);
     for (const chunk of this.#early.splice(0)) this.#toWorker(chunk);
     if (this.#clientEnded) socket.end();
@@ -104,22 +105,11 @@ export class Tunnel implements Holder, Source {
    * held until then. Without an answer within `handshakeMs` milliseconds the tunnel is destroyed with `deadline`.
    */
   start(handshakeMs: number): void {
-    const held = (): number => this.held;
     this.#timer = setTimeout(
       () => this.destroy(new EdgeError("deadline", "the worker did not answer the handshake in time")),
       handshakeMs,
     );
-    this.#exchange.receive({
-      get held() {
-        return held();
-      },
-      data: (chunk) => {
-        if (this.#worker === undefined) keep(this.#early, chunk);
-        else this.#toWorker(chunk);
-      },
-      end: () => this.#onClientEnd(),
-      abort: (error) => this.#onClientGone(error),
-    });
+    this.#exchange.receive(this);
   }
 
   shed(): void {
@@ -163,6 +153,25 @@ export class Tunnel implements Holder, Source {
 
   // === client to worker
 
+  data(chunk: Buffer): void {
+    if (this.#worker === undefined) keep(this.#early, chunk);
+    else this.#toWorker(chunk);
+  }
+
+  /** The client has ended its direction. */
+  end(): void {
+    if (!this.#open) return this.destroy(new EdgeError("client_gone"));
+    this.#clientEnded = true;
+    this.#worker?.end();
+    this.#onEnd();
+  }
+
+  /** The client is gone. Once both have ended it is only the closing of its connection: the worker may still have to read what came before. */
+  abort(error: EdgeError): void {
+    if (this.#clientEnded && this.#workerEnded) return;
+    this.destroy(this.finished ? undefined : error);
+  }
+
   #toWorker(chunk: Buffer): void {
     if (this.#worker !== undefined && writeCopy(this.#worker, chunk)) this.#exchange.consume(chunk.length);
     else this.#unread += chunk.length;
@@ -172,19 +181,6 @@ export class Tunnel implements Holder, Source {
     const bytes = this.#unread;
     this.#unread = 0;
     this.#exchange.consume(bytes);
-  }
-
-  #onClientEnd(): void {
-    if (!this.#open) return this.destroy(new EdgeError("client_gone"));
-    this.#clientEnded = true;
-    this.#worker?.end();
-    this.#onEnd();
-  }
-
-  /** Once both have ended it is only the closing of its connection: the worker may still have to read what came before. */
-  #onClientGone(error: EdgeError): void {
-    if (this.#clientEnded && this.#workerEnded) return;
-    this.destroy(this.finished ? undefined : error);
   }
 
   // === worker to client

@@ -11,8 +11,14 @@ export class FrameTracker {
   /** True once a Close frame has begun: nothing may follow it. */
   closing = false;
 
-  readonly #header = Buffer.alloc(14);
+  /** Bytes of the header under way that have come, and all that it has, which its second byte says. */
   #have = 0;
+  #headerBytes = 2;
+  #opcode = 0;
+  /** The payload's length, as far as the header has told it. */
+  #length = 0;
+  #lengthBytes = 0;
+  /** Bytes of the payload that are still to come. */
   #payload = 0;
 
   /** True between two frames. */
@@ -41,26 +47,27 @@ export class FrameTracker {
       this.#payload -= taken;
       return at + taken;
     }
-    this.#header[this.#have++] = chunk[at] ?? 0;
-    if (this.#have >= 2 && this.#have === headerLength(this.#header)) {
-      if (((this.#header[0] ?? 0) & 0x0f) === CLOSE) this.closing = true;
-      this.#payload = payloadLength(this.#header);
-      this.#have = 0;
-    }
+    this.#onHeaderByte(chunk[at] ?? 0);
     return at + 1;
   }
-}
 
-function headerLength(header: Buffer): number {
-  const second = header[1] ?? 0;
-  const short = second & 0x7f;
-  return 2 + (short === 126 ? 2 : short === 127 ? 8 : 0) + (second >= 0x80 ? 4 : 0);
-}
+  #onHeaderByte(byte: number): void {
+    const at = this.#have++;
+    if (at === 0) this.#opcode = byte & 0x0f;
+    else if (at === 1) this.#onLength(byte & 0x7f, byte >= 0x80);
+    else if (at < 2 + this.#lengthBytes) this.#length = this.#length * 256 + byte;
+    if (at === 0 || this.#have < this.#headerBytes) return;
+    if (this.#opcode === CLOSE) this.closing = true;
+    this.#payload = this.#length;
+    this.#have = 0;
+  }
 
-function payloadLength(header: Buffer): number {
-  const short = (header[1] ?? 0) & 0x7f;
-  if (short === 126) return header.readUInt16BE(2);
-  return short === 127 ? Number(header.readBigUInt64BE(2)) : short;
+  /** What `short` does not hold follows in 2 or 8 bytes. */
+  #onLength(short: number, isMasked: boolean): void {
+    this.#lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
+    this.#length = this.#lengthBytes === 0 ? short : 0;
+    this.#headerBytes = 2 + this.#lengthBytes + (isMasked ? 4 : 0);
+  }
 }
 
 /** An unmasked Close frame, as servers send it. `reason` is cut to what a control frame holds (RFC 6455, section 5.5). */

@@ -15,6 +15,8 @@ import { RequestStandIn } from "./stand-ins.ts";
 import { Tunnel } from "./tunnel.ts";
 import type { Tunnels } from "./tunnels.ts";
 
+/** What came behind the handshake, for http2-proxy: the tunnel has it. */
+const NOTHING = Buffer.alloc(0);
 const UPGRADE: Readonly<Record<string, string>> = { upgrade: "websocket" };
 
 export interface WebSocketOptions {
@@ -70,7 +72,7 @@ async function forwardCarried(forward: Forward<Http1Upstream>, options: WebSocke
   );
   options.tunnels.add(tunnel, forward.upstream);
   try {
-    await proxy.ws(request, tunnel, Buffer.alloc(0), {
+    await proxy.ws(request, tunnel, NOTHING, {
       onReq: () => call.request,
       onRes: (_request, _socket, answer) => {
         tunnel.answered();

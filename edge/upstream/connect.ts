@@ -41,9 +41,13 @@ export function connectTo(
   const timer = setTimeout(() => {
     socket.destroy(new EdgeError("upstream_refused", "the worker did not accept a connection in time"));
   }, connectMs);
-  const clear = (): void => clearTimeout(timer);
+  const clear = (): void => {
+    clearTimeout(timer);
+    // A connection may be silent for hours: what was only for its beginning is not kept.
+    socket.off("close", clear);
+  };
   socket.once(readyEvent(address), clear);
-  socket.once("close", clear);
+  socket.on("close", clear);
   return socket;
 }
 

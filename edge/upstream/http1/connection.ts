@@ -25,6 +25,11 @@ export interface Turn extends ReplyEvents {
   readonly isLast: boolean;
 }
 
+/** Where what a worker sends goes: to its Connection, until that has handed it over. */
+export interface Inlet {
+  to: { receive(bytes: Buffer): void } | undefined;
+}
+
 /** Whom a connection belongs to. */
 export interface Owner {
   readonly address: Address;
@@ -54,16 +59,17 @@ export class Connection {
   #quietMs = 0;
 
   readonly #socket: Socket;
+  readonly #inlet: Inlet;
   readonly #parser: ReplyParser;
   readonly #owner: Owner;
   #turn: Turn | undefined;
   #isConnected = false;
   #closed = false;
-  /** Who reads it once it is handed over. */
-  #reader: ((bytes: Buffer) => void) | undefined;
 
-  constructor(socket: Socket, owner: Owner, parser: ReplyParser) {
+  constructor(socket: Socket, inlet: Inlet, owner: Owner, parser: ReplyParser) {
+    inlet.to = this;
     this.#socket = socket;
+    this.#inlet = inlet;
     this.#owner = owner;
     this.#parser = parser;
     socket.once(readyEvent(owner.address), () => this.#onConnect());
@@ -86,7 +92,6 @@ export class Connection {
 
   /** Bytes have come. They are only valid during the call. */
   receive(bytes: Buffer): void {
-    if (this.#reader !== undefined) return this.#reader(bytes);
     const turn = this.#turn;
     // Nobody asked: whatever it is, the next request's reply it is not.
     if (turn === undefined) return this.destroy();
@@ -155,10 +160,7 @@ export class Connection {
     this.#socket.off("end", this.#onEnd);
     this.#socket.off("error", this.#onError);
     this.#socket.off("close", this.#onClose);
-    const receive = (onBytes: (bytes: Buffer) => void): void => {
-      this.#reader = onBytes;
-    };
-    turn.upgraded(this.#parser.upgradeHeaders, { socket: this.#socket, receive }, rest);
+    turn.upgraded(this.#parser.upgradeHeaders, handedOver(this.#socket, this.#inlet), rest);
   }
 
   #onConnect(): void {
@@ -204,4 +206,15 @@ export class Connection {
     this.#closed = true;
     this.#owner.closed(this);
   }
+}
+
+/** What is left of a connection that is somebody's own now: it knows nothing of the one it was, which may have hours to be forgotten. */
+function handedOver(socket: Socket, inlet: Inlet): SocketEnd {
+  inlet.to = undefined;
+  return {
+    socket,
+    receive(onBytes) {
+      inlet.to = { receive: onBytes };
+    },
+  };
 }

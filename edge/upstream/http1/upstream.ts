@@ -7,7 +7,7 @@ import type { TlsMemory } from "../connect.ts";
 import { connectTo, givenUp } from "../connect.ts";
 import type { Origin } from "../origin.ts";
 import type { RetryBudget } from "../retries.ts";
-import type { Owner } from "./connection.ts";
+import type { Inlet, Owner } from "./connection.ts";
 import { Connection } from "./connection.ts";
 import { WORKER_FAULTS } from "./garbage.ts";
 import { IdleConnections } from "./idle.ts";
@@ -94,10 +94,11 @@ export class Http1Upstream implements Owner, Connections {
   connect(halfOpen: boolean): Connection {
     if (this.#isClosed) throw givenUp();
     const { connectMs, headBytes } = this.#options;
+    const inlet: Inlet = { to: undefined };
     const onread: OnReadOpts = {
       buffer: this.#buffer.bytes,
       callback: (length) => {
-        connection.receive(this.#buffer.view(length));
+        inlet.to?.receive(this.#buffer.view(length));
         return true;
       },
     };
@@ -105,7 +106,7 @@ export class Http1Upstream implements Owner, Connections {
     const socket = connectTo(this.address, connectMs, options, this.#memory);
     // RFC 9112, section 9.8: anybody on the way can end a connection, and Node does not tell that from TLS's own end.
     const parser = new ReplyParser(headBytes, this.#fields, this.#known, this.address.kind !== "tls");
-    const connection = new Connection(socket, this, parser);
+    const connection = new Connection(socket, inlet, this, parser);
     this.#all.add(connection);
     this.#clock ??= this.#startClock();
     return connection;
