@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Call } from "./calls.ts";
 import type { Programs, Running } from "./programs.ts";
+import { WORKER_FLAGS } from "../start/flags.ts";
 
 /** Ports of what a contender stands in front of. */
 export interface Backends {
@@ -23,11 +24,11 @@ export interface Backing {
   serve(call: Call): Served;
 }
 
-/** Starts the project's own workers. Resolves when all listen. */
+/** Starts the project's own workers, as `npm start` does. Resolves when all listen. */
 export async function startWorkers(programs: Programs, signal: AbortSignal): Promise<Backends> {
   const services = new URL("../../services/", import.meta.url).pathname;
-  const start = async (name: string): Promise<number> =>
-    (await startOwn(`${services}${name}/main.ts`, programs, signal)).port;
+  const start = async (name: keyof typeof WORKER_FLAGS): Promise<number> =>
+    (await startOwn(`${services}${name}/main.ts`, programs, signal, WORKER_FLAGS[name])).port;
   const [http, grpc, ws] = await Promise.all([start("http"), start("grpc"), start("ws")]);
   return { http, grpc, ws };
 }
@@ -37,8 +38,9 @@ export async function startOwn(
   file: string,
   programs: Programs,
   signal: AbortSignal,
+  flags: readonly string[] = [],
 ): Promise<{ running: Running; port: number }> {
-  const running = programs.start({ file: process.execPath, args: [file], env: { PORT: "0" } });
+  const running = programs.start({ file: process.execPath, args: [...flags, file], env: { PORT: "0" } });
   const line = await firstLine(file, running, signal);
   const { port } = JSON.parse(line) as { port: number };
   return { running, port };

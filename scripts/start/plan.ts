@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Config, Environment } from "../../edge/settings/config.ts";
 import { ConfigError } from "../../edge/settings/config.ts";
 import { SettingError, integer } from "../../edge/settings/parse.ts";
-import { EDGE_FLAGS } from "./flags.ts";
+import { EDGE_FLAGS, WORKER_FLAGS } from "./flags.ts";
 
 /** One process to start. */
 export interface Planned {
@@ -108,13 +108,12 @@ function worker(
   logFormat: string,
 ): Planned {
   const command = env[row.command]?.trim() ?? "";
+  const example = [...WORKER_FLAGS[row.protocol], file(`services/${row.protocol}/main.ts`)];
   return {
     name: copies === 1 ? row.protocol : `${row.protocol}-${index + 1}`,
     role: "worker",
     run:
-      command === ""
-        ? { file: process.execPath, args: [file(`services/${row.protocol}/main.ts`)] }
-        : { file: "/bin/sh", args: ["-c", command] },
+      command === "" ? { file: process.execPath, args: example } : { file: "/bin/sh", args: ["-c", command] },
     env: { PORT: String(port), HOST: "127.0.0.1", LOG_FORMAT: logFormat },
   };
 }
