@@ -73,9 +73,12 @@ export class ReplyStandIn {
   writeHead(): void {}
 }
 
+/** It takes names out, and there are none; an object without a prototype is a table, in which that costs least. */
+const NO_FIELDS: object = Object.freeze(Object.create(null));
+
 /** The worker's reply. http2-proxy edits the headers it is shown; the real ones are beside it. */
 export class WorkerReplyStandIn {
-  headers = {};
+  headers = NO_FIELDS;
   readonly status: number;
   readonly fields: HeaderList;
   /** True when no body follows. */
