@@ -4,7 +4,7 @@ export interface Limits {
   readonly resets: number;
   /** PING and SETTINGS frames at once, each of which wants an answer (CVE-2019-9512, CVE-2019-9515). */
   readonly answers: number;
-  /** Frames that carry nothing at once: empty DATA and CONTINUATION, PRIORITY (CVE-2019-9518). */
+  /** Frames that carry nothing at once: empty DATA and CONTINUATION, PRIORITY, ACKs, GOAWAY (CVE-2019-9518). */
   readonly empty: number;
   /** Small WINDOW_UPDATEs at once. */
   readonly updates: number;
@@ -14,7 +14,7 @@ export interface Limits {
   readonly stallMs: number;
   /** Milliseconds of silence after which a peer with open streams is asked whether it is still there. */
   readonly quietMs: number;
-  /** Milliseconds that the first SETTINGS, the rest of a header block and the answer to a PING may take. */
+  /** Milliseconds that the first SETTINGS, the ACK of ours, the rest of a head and the answer to a PING may take. */
   readonly headMs: number;
   /** Milliseconds that a connection without streams is kept. */
   readonly idleMs: number;
@@ -29,9 +29,10 @@ export const EXCEEDED = {
   continuations: "a header block in too many CONTINUATION frames (CVE-2024-27316)",
   stall: "nothing of what waits was taken for too long (CVE-2019-9511, CVE-2019-9517)",
   quiet: "no answer to a PING: the other end is gone",
-  head_time: "SETTINGS or the rest of a head did not come in time",
+  head_time: "SETTINGS, their ACK or the rest of a head did not come in time",
   head_bytes: "a request head that is too large",
   streams: "too many concurrent streams",
+  idle: "a connection on which nothing was asked for too long",
   held: "clients and workers leave too much untaken: the connections that hold most of it are ended (LIMIT_HELD_MIB)",
   connections: "as many client connections as there may be: closed at once (LIMIT_CONNECTIONS)",
 } as const;

@@ -308,8 +308,8 @@ export class Connection implements Carrier, Member {
 
   #onTimeUp(limit: TimeLimit): void {
     if (limit === "lingerMs") return this.destroy();
+    this.#all.options.exceeded(limit === "idleMs" ? "idle" : "head_time");
     if (limit === "idleMs") return this.#close();
-    this.#all.options.exceeded("head_time");
     this.#refuse(new EdgeError("head_timeout"));
   }
 }

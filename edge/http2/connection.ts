@@ -91,7 +91,7 @@ export class Connection implements Holder {
     });
     socket.on("close", () => this.#onClose());
     this.#sendSettings();
-    this.watch.expect("SETTINGS_TIMEOUT", "no SETTINGS in time");
+    this.watch.expectSettings();
   }
 
   /** True when a stream may be opened (client role): ids are 31 bits, and none comes twice. */
@@ -150,6 +150,7 @@ export class Connection implements Holder {
     this.watch.heard();
     try {
       this.#intake.push(bytes);
+      this.watch.awaitHead(this.#intake.headUnderWay);
     } catch (thrown) {
       if (!(thrown instanceof ConnectionError)) throw thrown;
       this.fail(thrown.code, thrown.message, thrown.limit);
@@ -190,6 +191,12 @@ export class Connection implements Holder {
     if (this.#goodbye.isSaid || this.#dead) return;
     this.#goodbye.say(this.writer, this.#options.role === "client");
     this.#endIfDone();
+  }
+
+  /** Nothing has come for as long as it may: it ends as by a drain. */
+  leaveIdle(): void {
+    if (!this.#goodbye.isSaid) this.#options.exceeded("idle");
+    this.drain();
   }
 
   /** Ends at once, with `limit` where that is why. */
@@ -250,7 +257,6 @@ export class Connection implements Holder {
     if (settings.windowBytes !== undefined)
       this.windows.applyInitial(settings.windowBytes, this.streams.all());
     this.writer.settingsAck();
-    if (isFirst) this.watch.came();
     // There may be more room for streams than before.
     this.#options.onState?.("ready");
     this.pump();
@@ -307,7 +313,7 @@ export class Connection implements Holder {
 
   #onClose(): void {
     this.#dead = true;
-    this.watch.came();
+    this.watch.stop();
     this.#abandon();
     this.#options.onState?.("closed");
   }

@@ -1,7 +1,9 @@
 import type { Frame } from "./frame.ts";
-import { ConnectionError, HEAD_BYTES, readUInt31 } from "./frame.ts";
+import { ConnectionError, HEAD_BYTES, TYPE, readUInt31 } from "./frame.ts";
 
 const EMPTY = Buffer.alloc(0);
+/** Where in a frame's head its type is. */
+const TYPE_AT = 3;
 
 /**
  * Cuts what a connection reads into frames.
@@ -24,6 +26,12 @@ export class FrameReader {
   constructor(maxPayload: number, onFrame: (bytes: Buffer, frame: Frame) => void) {
     this.#maxPayload = maxPayload;
     this.#onFrame = onFrame;
+  }
+
+  /** True while a frame of a head has begun and is not whole. */
+  get isInHead(): boolean {
+    if (this.#carried <= TYPE_AT) return false;
+    return this.#carry[TYPE_AT] === TYPE.HEADERS || this.#carry[TYPE_AT] === TYPE.CONTINUATION;
   }
 
   /** Bytes of memory for a frame whose rest is still to come. */

@@ -93,6 +93,11 @@ export class HeaderBlocks {
     this.#counts = counts;
   }
 
+  /** True while CONTINUATION frames are to come. */
+  get isUnfinished(): boolean {
+    return this.#unfinished !== undefined;
+  }
+
   /** Bytes of memory of a block that is not finished. */
   get held(): number {
     return memoryOf(this.#unfinished?.fragments);
@@ -129,8 +134,8 @@ export class HeaderBlocks {
     if (frame.start === frame.end) this.#counts.spend("empty");
     block.fragments.push(ownCopy(bytes.subarray(frame.start, frame.end)));
     block.bytes += frame.end - frame.start;
-    // CVE-2024-27316. Compressed bytes are never more than a few beyond what they stand for.
-    if (block.fragments.length > this.#maxContinuations || block.bytes > this.#maxHeadBytes * 2) {
+    // CVE-2024-27316. Compressed bytes are never more than a few beyond what they stand for. The first one is from HEADERS.
+    if (block.fragments.length - 1 > this.#maxContinuations || block.bytes > this.#maxHeadBytes * 2) {
       throw new ConnectionError("ENHANCE_YOUR_CALM", EXCEEDED.continuations, "continuations");
     }
     if ((frame.flags & FLAG.END_HEADERS) === 0) return undefined;

@@ -41,8 +41,11 @@ export class Intake {
   readonly #blocks: HeaderBlocks;
   readonly #counts: Counts;
   readonly #window: ReceiveWindow;
-  /** True once the peer's first SETTINGS have come. */
+  /** True once the peer's first SETTINGS have come, and true once its ACK of ours has. */
   #settled = false;
+  #acknowledged = false;
+  /** Heads that are complete. */
+  #heads = 0;
 
   constructor(connection: Connection, options: ConnectionOptions) {
     const { limits, maxHeadBytes, connectionWindow } = options;
@@ -57,6 +60,11 @@ export class Intake {
   /** Bytes of memory of what has come, and is not whole. */
   get held(): number {
     return this.#reader.held + this.#blocks.held;
+  }
+
+  /** Which head has begun and is not complete, counted from 1; 0 when none has. */
+  get headUnderWay(): number {
+    return this.#blocks.isUnfinished || this.#reader.isInHead ? this.#heads + 1 : 0;
   }
 
   /** Bytes have come. Throws a ConnectionError; what is wrong with a stream alone has ended that stream. */
@@ -99,6 +107,7 @@ export class Intake {
       case TYPE.PING:
         return this.#onPing(bytes, frame);
       case TYPE.GOAWAY:
+        this.#spend("empty");
         return this.#connection.onGoaway(readGoaway(bytes, frame));
       case TYPE.WINDOW_UPDATE:
         return this.#onWindowUpdate(bytes, frame);
@@ -125,12 +134,15 @@ export class Intake {
     const stream = this.#known(frame);
     const counted = frame.end - frame.start;
     const ends = (frame.flags & FLAG.END_STREAM) !== 0;
-    if (counted === 0 && !ends) this.#spend("empty");
+    if (start === end && !ends) this.#spend("empty");
     else this.#counts.earn("answers");
     this.#takeConnectionWindow(counted);
     // After a reset of ours the peer may go on for a while: that counts for the connection, and for nothing else.
     if (stream === undefined) return;
     if (stream.remoteEnded) throw new StreamError(stream.id, "STREAM_CLOSED", "DATA behind END_STREAM");
+    // RFC 9113, section 8.1: a reply is its final head, and then what follows.
+    if (this.#options.role === "client" && !stream.headSeen)
+      throw new StreamError(stream.id, "PROTOCOL_ERROR", "DATA in front of the head");
     if (!stream.window.take(counted)) {
       throw new StreamError(stream.id, "FLOW_CONTROL_ERROR", "more DATA than the window");
     }
@@ -150,9 +162,9 @@ export class Intake {
   }
 
   #onBlock(block: HeaderBlock | undefined): void {
-    const { streams, watch } = this.#connection;
-    if (block === undefined) return watch.expect("ENHANCE_YOUR_CALM", "a header block that does not end");
-    watch.came();
+    if (block === undefined) return;
+    const { streams } = this.#connection;
+    this.#heads++;
     this.#counts.earn("answers");
     const { stream: id, head, end } = block;
     const stream = streams.get(id);
@@ -192,20 +204,30 @@ export class Intake {
   // === the connection
 
   #onSettings(bytes: Buffer, frame: Frame): void {
-    const settings = readSettings(bytes, frame);
+    const settings = readSettings(bytes, frame, this.#options.role === "server");
     const isFirst = !this.#settled;
     if (settings === undefined) {
       if (isFirst) throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS must come before its ACK");
-      return;
+      return this.#onSettingsAck();
     }
     this.#spendAnswer();
     this.#settled = true;
     this.#connection.onSettings(settings, isFirst);
   }
 
+  /** We say SETTINGS once: what acknowledges more than that carries nothing. */
+  #onSettingsAck(): void {
+    if (this.#acknowledged) return this.#spend("empty");
+    this.#acknowledged = true;
+    this.#connection.watch.settled();
+  }
+
   #onPing(bytes: Buffer, frame: Frame): void {
     checkPing(frame);
-    if ((frame.flags & FLAG.ACK) !== 0) return this.#connection.onPong();
+    if ((frame.flags & FLAG.ACK) !== 0) {
+      this.#spend("empty");
+      return this.#connection.onPong();
+    }
     this.#spendAnswer();
     this.#connection.writer.ping(bytes.subarray(frame.start, frame.end), true);
   }

@@ -20,9 +20,14 @@ export interface PeerSettings {
 
 /**
  * Reads a SETTINGS frame; undefined for an ACK. MAX_FRAME_SIZE is checked and not used: frames of ours stay at the size that
- * every peer takes. Throws a ConnectionError (RFC 9113, sections 6.5 and 6.5.2).
+ * every peer takes. A peer that `mayBePushed`, which is a client, may say that it wants that. Throws a ConnectionError (RFC 9113,
+ * sections 6.5 and 6.5.2).
  */
-export function readSettings(bytes: Buffer, { flags, stream, start, end }: Frame): PeerSettings | undefined {
+export function readSettings(
+  bytes: Buffer,
+  { flags, stream, start, end }: Frame,
+  mayBePushed: boolean,
+): PeerSettings | undefined {
   if (stream !== 0) throw new ConnectionError("PROTOCOL_ERROR", "SETTINGS on a stream");
   const isAck = (flags & FLAG.ACK) !== 0;
   if (isAck ? start !== end : (end - start) % 6 !== 0) {
@@ -31,17 +36,18 @@ export function readSettings(bytes: Buffer, { flags, stream, start, end }: Frame
   if (isAck) return undefined;
   const settings: PeerSettings = { tableBytes: [] };
   for (let at = start; at < end; at += 6)
-    readSetting(settings, bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2));
+    readSetting(settings, bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2), mayBePushed);
   return settings;
 }
 
-function readSetting(settings: PeerSettings, id: number, value: number): void {
+function readSetting(settings: PeerSettings, id: number, value: number, mayBePushed: boolean): void {
   switch (id) {
     case SETTING.HEADER_TABLE_SIZE:
       settings.tableBytes.push(value);
       return;
     case SETTING.ENABLE_PUSH:
-      if (value > 1) throw new ConnectionError("PROTOCOL_ERROR", "ENABLE_PUSH must be 0 or 1");
+      if (value > (mayBePushed ? 1 : 0))
+        throw new ConnectionError("PROTOCOL_ERROR", "ENABLE_PUSH out of range");
       return;
     case SETTING.MAX_CONCURRENT_STREAMS:
       settings.maxStreams = value;

@@ -1,5 +1,4 @@
 import type { Connection } from "./connection.ts";
-import type { ErrorCode } from "./frame.ts";
 import type { Limits } from "../limits.ts";
 import { PROGRESS_BYTES } from "../limits.ts";
 import { Progress } from "../port/progress.ts";
@@ -11,7 +10,12 @@ import { Progress } from "../port/progress.ts";
 export class Watch {
   readonly #connection: Connection;
   readonly #limits: Limits;
-  #timer: NodeJS.Timeout | undefined;
+  /** The peer's SETTINGS, and its ACK of ours. */
+  #settings: NodeJS.Timeout | undefined;
+  /** The rest of a head, and which one that is: 0 for none. */
+  #head: NodeJS.Timeout | undefined;
+  #headNumber = 0;
+  #end: NodeJS.Timeout | undefined;
   /** Milliseconds since the peer was last heard, as far as the ticks tell. */
   #quietMs = 0;
   #asked = false;
@@ -27,20 +31,44 @@ export class Watch {
     this.#progress = new Progress(connection.socket);
   }
 
-  /** Starts the clock on something that the peer has to finish; `came` stops it. */
-  expect(code: ErrorCode, debug: string): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connection.fail(code, debug, "head_time"), this.#limits.headMs);
+  /** Ours are on their way: the peer says its own, and that it has heard (RFC 9113, section 6.5.3); `settled` ends that. */
+  expectSettings(): void {
+    this.#settings = this.#in(() =>
+      this.#connection.fail("SETTINGS_TIMEOUT", "no SETTINGS, or no ACK of ours, in time", "head_time"),
+    );
   }
 
-  came(): void {
-    clearTimeout(this.#timer);
+  settled(): void {
+    clearTimeout(this.#settings);
+  }
+
+  /**
+   * Which head has begun and is not complete, counted from 1; 0 when none has. It has its time from its first byte on, in however
+   * many frames, and however small the pieces of these.
+   */
+  awaitHead(number: number): void {
+    if (number === this.#headNumber) return;
+    this.#headNumber = number;
+    clearTimeout(this.#head);
+    if (number === 0) return;
+    this.#head = this.#in(() =>
+      this.#connection.fail("ENHANCE_YOUR_CALM", "a header block that does not end", "head_time"),
+    );
   }
 
   /** All is said: the peer ends its direction, too, or loses the connection. */
   expectEnd(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connection.destroy(), this.#limits.headMs);
+    this.settled();
+    this.#end = this.#in(() => this.#connection.destroy());
+  }
+
+  /** The connection is closed: nothing is expected any more. */
+  stop(): void {
+    for (const timer of [this.#settings, this.#head, this.#end]) clearTimeout(timer);
+  }
+
+  #in(act: () => void): NodeJS.Timeout {
+    return setTimeout(act, this.#limits.headMs);
   }
 
   heard(): void {
@@ -81,7 +109,7 @@ export class Watch {
   #onIdle(): void {
     if (this.#quietMs < this.#limits.idleMs) return;
     this.#quietMs = 0;
-    this.#connection.drain();
+    this.#connection.leaveIdle();
   }
 
   /** A peer that vanished without a word (no FIN, no RST) is told from a silent one by a PING that stays unanswered. */

@@ -60,7 +60,7 @@ export function createEdgeServer(
       undecided.delete(socket);
       (protocol === "http2" ? http2 : http1).accept(end, first);
     };
-    detect(end, config, decided, () => exceeded("head_time"));
+    detect(end, config, decided, exceeded);
   };
   const server = createServer({ noDelay: true }, (socket) => accept(adopt(socket)));
   const all: readonly ProtocolServer[] = [http1, http2];
@@ -90,17 +90,17 @@ export function createEdgeServer(
 
 /**
  * Reads until the protocol is clear; `decided` gets what was read, valid during the call only. A connection that says too little for
- * too long is closed, and `late` told.
+ * too long is closed, and `exceeded` hears of it.
  */
 function detect(
   { socket, receive }: SocketEnd,
   { headMs, idleMs }: Config,
   decided: (protocol: "http1" | "http2", first: Buffer) => void,
-  late: () => void,
+  exceeded: (limit: LimitName) => void,
 ): void {
   let before = NOTHING;
   // A connection may stay silent for long (browsers open some in advance), but not for ever; a head that has begun may not.
-  let timer = setTimeout(() => onGone(), idleMs);
+  let timer = setTimeout(() => onLate("idle"), idleMs);
   const done = (): void => {
     clearTimeout(timer);
     socket.off("error", onGone);
@@ -111,8 +111,8 @@ function detect(
     done();
     socket.destroy();
   };
-  const onLate = (): void => {
-    late();
+  const onLate = (limit: LimitName): void => {
+    exceeded(limit);
     onGone();
   };
   receive((bytes) => {
@@ -124,7 +124,7 @@ function detect(
     }
     if (before.length === 0) {
       clearTimeout(timer);
-      timer = setTimeout(onLate, headMs);
+      timer = setTimeout(() => onLate("head_time"), headMs);
     }
     before = Buffer.from(seen);
   });

@@ -3,6 +3,9 @@ import { fields, frame, headers } from "./frames.ts";
 /** What makes a request a call. */
 export const GRPC: [string, string][] = [["content-type", "application/grpc"]];
 
+const ACK = 1;
+const PADDED = 8;
+
 /** So many frames in one piece. */
 export const times = (count: number, make: (i: number) => Buffer): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));
@@ -58,6 +61,26 @@ export const FLOODS: readonly (readonly [why: string, limit: string, frames: () 
     "PRIORITY flood",
     "empty",
     () => times(1500, () => frame("PRIORITY", 0, 1, Buffer.from([0, 0, 0, 0, 16]))),
+  ],
+  [
+    "a flood of DATA that is all padding",
+    "empty",
+    () =>
+      Buffer.concat([
+        headers(1, "POST", "/x", GRPC, false),
+        times(1500, () => frame("DATA", PADDED, 1, Buffer.from([0]))),
+      ]),
+  ],
+  ["a flood of SETTINGS ACKs", "empty", () => times(1500, () => frame("SETTINGS", ACK, 0))],
+  ["a flood of PING ACKs", "empty", () => times(1500, () => frame("PING", ACK, 0, Buffer.alloc(8)))],
+  [
+    "a GOAWAY flood",
+    "empty",
+    () =>
+      Buffer.concat([
+        headers(1, "POST", "/x", GRPC, false),
+        times(1500, () => frame("GOAWAY", 0, 0, Buffer.alloc(8))),
+      ]),
   ],
   [
     "WINDOW_UPDATE flood",

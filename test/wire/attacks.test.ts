@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { TestContext } from "node:test";
 import { test } from "node:test";
+import { FrameReader } from "../../edge/http2/frame-reader.ts";
+import { Decoder } from "../../edge/http2/hpack/decoder.ts";
 import { under } from "../support/attacks.ts";
 import { FLOODS, GRPC, times } from "../support/floods.ts";
 import { h2, http2Client } from "../support/clients.ts";
 import type { TestEdge } from "../support/edge.ts";
 import { testEdge } from "../support/edge.ts";
-import { END_HEADERS, END_STREAM, FrameClient, fields, frame, headers } from "../support/frames.ts";
+import { END_HEADERS, END_STREAM, FrameClient, PREFACE, fields, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker } from "../support/workers.ts";
 
 for (const [why, limit, frames] of FLOODS) {
@@ -56,7 +58,7 @@ test("LIMIT_CONTINUATIONS=3: three pass, four do not", async (t) => {
   const served = await under(
     t,
     (client) => {
-      client.send(block(2));
+      client.send(block(3));
       void client.until(/END_STREAM/).then(() => client.socket.end());
     },
     env,
@@ -116,6 +118,8 @@ test("a client that reads nothing at all loses its connection", async (t) => {
   for (let id = 3; id < 43; id += 2) client.send(headers(id, "GET", "/"));
   client.send(frame("WINDOW_UPDATE", 0, 0, Buffer.from([0x3f, 0, 0, 0])));
   await edge.logged(({ limit }) => limit === "stall");
+  client.socket.resume();
+  assert.equal(await client.ended, "closed");
 });
 
 test("a client that vanished without a word is noticed by a PING that stays unanswered", async (t) => {
@@ -153,12 +157,93 @@ test("a header block that does not end is given up in time", async (t) => {
   assert.deepEqual(outcome, { end: "GOAWAY 11", limits: ["head_time"] });
 });
 
-test("a client that sends no SETTINGS is given up in time: SETTINGS_TIMEOUT", async (t) => {
-  const { port } = await testEdge(t, { HTTP_UPSTREAMS: await httpWorker(t, () => {}), LIMIT_HEAD_MS: "200" });
-  const client = new FrameClient(t, port);
-  client.socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-  assert.equal(await client.ended, "GOAWAY 4");
+test("a head that comes in ever more CONTINUATION frames has its time from its first byte on", async (t) => {
+  const outcome = await under(
+    t,
+    (client) => {
+      beginBlock(client);
+      const drip = setInterval(() => client.send(frame("CONTINUATION", 0, 1, fields(["x", "y"]))), 50);
+      t.after(() => clearInterval(drip));
+    },
+    { LIMIT_HEAD_MS: "500", LIMIT_CONTINUATIONS: "1000" },
+  );
+  assert.deepEqual(outcome, { end: "GOAWAY 11", limits: ["head_time"] });
 });
+
+/** Sends bytes one by one, and never comes to their end. */
+function dribble(t: TestContext, client: FrameClient, bytes: Buffer): void {
+  let at = 0;
+  const drip = setInterval(() => {
+    if (at < bytes.length - 1) client.send(bytes.subarray(at, ++at));
+  }, 20);
+  t.after(() => clearInterval(drip));
+}
+
+test("a HEADERS frame that comes byte by byte (Slowloris) is given up in time", async (t) => {
+  const outcome = await under(
+    t,
+    (client) => void client.settled.then(() => dribble(t, client, headers(1, "GET", `/${"x".repeat(500)}`))),
+    { LIMIT_HEAD_MS: "500" },
+  );
+  assert.deepEqual(outcome, { end: "GOAWAY 11", limits: ["head_time"] });
+});
+
+test("a body may come byte by byte for longer than a head may", async (t) => {
+  const worker = await httpWorker(t, (req, res) => void req.resume().on("end", () => res.end("ok")));
+  const { port, lines } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_HEAD_MS: "200" });
+  const client = new FrameClient(t, port);
+  client.open(headers(1, "POST", "/", [], false));
+  await client.settled;
+  const body = frame("DATA", END_STREAM, 1, Buffer.alloc(40));
+  for (const [at, byte] of body.entries()) setTimeout(() => client.send(Buffer.from([byte])), at * 15);
+  await client.until(/DATA 1 2 END_STREAM/);
+  assert.deepEqual(
+    lines.flatMap(({ limit }) => limit ?? []),
+    [],
+  );
+});
+
+test("heads that are always cut by the end of a read have their time each", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
+  const { port, lines } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_HEAD_MS: "500" });
+  const client = new FrameClient(t, port);
+  client.open();
+  await client.settled;
+  const all = times(20, (i) => headers(2 * i + 1, "GET", "/"));
+  const one = all.length / 20;
+  for (let i = 0; i < 20; i++) {
+    // The end of one head and the beginning of the next.
+    const from = i === 0 ? 0 : i * one - one / 2;
+    const piece = all.subarray(from, i === 19 ? all.length : (i + 0.5) * one);
+    setTimeout(() => client.send(piece), i * 50);
+  }
+  await client.until(/ 39.*END_STREAM/);
+  assert.deepEqual(
+    lines.flatMap(({ limit }) => limit ?? []),
+    [],
+  );
+});
+
+const unsettled: [why: string, first: Buffer][] = [
+  ["sends no SETTINGS", PREFACE],
+  [
+    "does not acknowledge ours, while it waits for a reply",
+    Buffer.concat([PREFACE, frame("SETTINGS", 0, 0), headers(1, "GET", "/")]),
+  ],
+];
+for (const [why, first] of unsettled) {
+  test(`a client that ${why} is given up in time: SETTINGS_TIMEOUT (RFC 9113, section 6.5.3)`, async (t) => {
+    const worker = await httpWorker(t, () => {});
+    const { port, lines } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_HEAD_MS: "200" });
+    const client = new FrameClient(t, port);
+    client.socket.write(first);
+    assert.equal(await client.ended, "GOAWAY 4");
+    assert.deepEqual(
+      lines.flatMap(({ limit }) => limit ?? []),
+      ["head_time"],
+    );
+  });
+}
 
 /** Entries that are put into the table once and then named by a byte: 1 KB of frames stands for megabytes. */
 function bomb(): Buffer {
@@ -175,10 +260,21 @@ function bomb(): Buffer {
 test("an HPACK bomb is a 431, and no memory", async (t) => {
   const before = process.memoryUsage().heapUsed;
   const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
-  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker });
+  const { port, lines } = await testEdge(t, { HTTP_UPSTREAMS: worker });
   const client = new FrameClient(t, port);
+  const heads: unknown[] = [];
+  const decoder = new Decoder(4096, 65_536);
+  const reader = new FrameReader(16_384, (bytes, { type, start, end }) => {
+    if (type === 1) heads.push(decoder.decode(bytes, start, end).fields.slice(0, 2));
+  });
+  client.socket.on("data", (bytes: Buffer) => reader.push(bytes));
   client.open(bomb());
   await client.until(/END_STREAM/);
+  assert.deepEqual(heads, [[":status", "431"]]);
+  assert.deepEqual(
+    lines.flatMap(({ limit }) => limit ?? []),
+    ["head_bytes"],
+  );
   client.send(headers(3, "GET", "/"));
   await client.until(/(DATA|HEADERS) 3.*END_STREAM/);
   assert.ok(process.memoryUsage().heapUsed - before < 50_000_000);
@@ -212,12 +308,13 @@ test("a stream that nobody reads does not starve the others on its connection", 
     (req, res) =>
       void (req.url === "/stuck" ? req.pause() : (req.resume(), req.on("end", () => res.end("ok")))),
   );
-  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker });
+  // 600 of 64 KiB are more than the connection's window, 32 MiB: what is stuck must be given back to that all the same.
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_STREAMS: "1000" });
   const session = http2Client(t, port);
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 600; i++) {
     const stuck = session.request({ ":method": "POST", ":path": "/stuck" });
     stuck.on("error", () => {});
-    stuck.write(Buffer.alloc(1_000_000));
+    stuck.write(Buffer.alloc(65_536));
   }
   for (let i = 0; i < 20; i++) {
     const reply = await h2(session, { ":method": "POST", ":path": "/read" }, Buffer.alloc(500_000));
@@ -227,9 +324,13 @@ test("a stream that nobody reads does not starve the others on its connection", 
 
 test("a connection that does nothing is ended, gracefully", async (t) => {
   const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
-  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_IDLE_MS: "1000" });
+  const { port, lines } = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_IDLE_MS: "1000" });
   const client = new FrameClient(t, port);
   client.open(headers(1, "GET", "/"));
   await client.until(/ 1.*END_STREAM/);
   assert.equal(await client.ended, "GOAWAY 0");
+  assert.deepEqual(
+    lines.flatMap(({ limit }) => limit ?? []),
+    ["idle"],
+  );
 });

@@ -4,9 +4,12 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { h2, http2Client } from "../support/clients.ts";
 import { testEdge } from "../support/edge.ts";
 import { END_STREAM, FrameClient, PREFACE, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker, rawWorker } from "../support/workers.ts";
+
+const PADDED = 8;
 
 /** A client that has sent these frames; the connection's own are left out of what it heard. */
 async function open(t: TestContext, env: Record<string, string>, ...frames: Buffer[]): Promise<FrameClient> {
@@ -238,4 +241,77 @@ test("more bytes than content-length says are a stream error, and no second requ
   );
   await client.until(/RST_STREAM 1|GOAWAY/);
   assert.ok(!seen.includes("/smuggled"));
+});
+
+test("padding is given back to the stream's window, too (RFC 9113, section 6.1)", async (t) => {
+  const worker = await httpWorker(t, (req, res) => void req.resume().on("end", () => res.end("ok")));
+  const client = await open(t, { HTTP_UPSTREAMS: worker }, headers(1, "POST", "/", [], false));
+  // 256 bytes of the window each, of which one is content; half a window is worth a WINDOW_UPDATE.
+  const padded = frame("DATA", PADDED, 1, Buffer.concat([Buffer.from([254]), Buffer.alloc(255)]));
+  for (let i = 0; i < 6; i++) {
+    client.send(Buffer.concat(Array.from({ length: 128 }, () => padded)));
+    await client.until(/WINDOW_UPDATE 1/);
+    client.frames.length = 0;
+  }
+  client.send(frame("DATA", END_STREAM, 1, ""));
+  await client.until(/DATA 1 2 END_STREAM/);
+});
+
+/** SETTINGS_INITIAL_WINDOW_SIZE. */
+function window(bytes: number): Buffer {
+  const setting = Buffer.from([0, 4, 0, 0, 0, 0]);
+  setting.writeUInt32BE(bytes, 2);
+  return frame("SETTINGS", 0, 0, setting);
+}
+
+/** Opens the first stream's window by so much. */
+function more(bytes: number): Buffer {
+  return frame("WINDOW_UPDATE", 0, 1, Buffer.from([0, 0, bytes >> 8, bytes]));
+}
+
+test("a window that SETTINGS make negative is opened by as much first (RFC 9113, section 6.9.2)", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.end(Buffer.alloc(5000)));
+  const client = await open(t, { HTTP_UPSTREAMS: worker }, window(1000), headers(1, "GET", "/"));
+  await client.until(/DATA 1 1000$/);
+  // The reply to the second request says that all before it has been dealt with.
+  client.send(window(0), more(900), more(100), headers(3, "HEAD", "/"));
+  await client.until(/HEADERS 3/);
+  assert.deepEqual(client.frames, ["HEADERS 1", "DATA 1 1000", "HEADERS 3 END_STREAM"]);
+  client.send(more(500));
+  await client.until(/DATA 1 500$/);
+  client.send(window(4000));
+  await client.until(/DATA 1 3500 END_STREAM$/);
+});
+
+test("heads of more than a frame go both ways, in CONTINUATION frames, and are the same at the other end", async (t) => {
+  const large = Array.from({ length: 30_000 }, (_, i) => String.fromCharCode(0x21 + ((i * 7) % 90))).join("");
+  const worker = await http2Worker(t, (stream, asked) => {
+    stream.respond(
+      {
+        ":status": 200,
+        "content-type": "application/grpc",
+        "x-echo": asked[":path"] === "/large" ? large : (asked["x-large"] ?? "none"),
+        "grpc-status": "0",
+      },
+      { endStream: true },
+    );
+  });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: worker });
+  const asked = { ":method": "POST", ":path": "/x", "content-type": "application/grpc", "x-large": large };
+  const session = http2Client(t, port, { maxSendHeaderBlockLength: 100_000 });
+  assert.equal((await h2(session, asked)).headers["x-echo"], large);
+  const client = new FrameClient(t, port);
+  client.open(headers(1, "POST", "/large", [["content-type", "application/grpc"]]));
+  await client.until(/CONTINUATION 1/);
+  client.send(headers(3, "POST", "/x", [["content-type", "application/grpc"]]));
+  await client.until(/HEADERS 3/);
+  assert.deepEqual(client.frames, ["HEADERS 1 END_STREAM", "CONTINUATION 1", "HEADERS 3 END_STREAM"]);
+});
+
+test("HEADERS with a priority are served as others are (RFC 9113, section 5.3.2)", async (t) => {
+  const plain = headers(1, "GET", "/").subarray(9);
+  const priority = Buffer.from([0x80, 0, 0, 0, 255]);
+  const withPriority = frame("HEADERS", 0x25, 1, Buffer.concat([priority, plain]));
+  const client = await open(t, { HTTP_UPSTREAMS: await pong(t) }, withPriority);
+  assert.deepEqual(await client.until(/END_STREAM/), ["HEADERS 1", "DATA 1 4 END_STREAM"]);
 });

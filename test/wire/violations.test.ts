@@ -4,10 +4,12 @@ import { test } from "node:test";
 import { under } from "../support/attacks.ts";
 import { GRPC, times } from "../support/floods.ts";
 import { testEdge } from "../support/edge.ts";
-import { END_HEADERS, FrameClient, fields, frame, headers } from "../support/frames.ts";
+import { END_HEADERS, FrameClient, PREFACE, fields, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker } from "../support/workers.ts";
 
-/** A request in so many CONTINUATION frames. */
+/** A call whose worker does not answer. */
+const call = (id: number, end = false): Buffer => headers(id, "POST", "/x", GRPC, end);
+
 const violations: [why: string, frames: () => Buffer, code: number][] = [
   ["HEADERS on stream 0", () => frame("HEADERS", 5, 0, fields([":method", "GET"])), 1],
   ["an even stream id", () => headers(2, "GET", "/"), 1],
@@ -28,6 +30,14 @@ const violations: [why: string, frames: () => Buffer, code: number][] = [
   ["MAX_FRAME_SIZE out of range", () => frame("SETTINGS", 0, 0, Buffer.from([0, 5, 0, 0, 0, 1])), 1],
   ["PING of 7 bytes", () => frame("PING", 0, 0, Buffer.alloc(7)), 6],
   ["PING on a stream", () => frame("PING", 0, 1, Buffer.alloc(8)), 1],
+  ["RST_STREAM of 3 bytes", () => Buffer.concat([call(1), frame("RST_STREAM", 0, 1, Buffer.alloc(3))]), 6],
+  ["RST_STREAM on stream 0", () => frame("RST_STREAM", 0, 0, Buffer.alloc(4)), 1],
+  ["WINDOW_UPDATE of 3 bytes", () => frame("WINDOW_UPDATE", 0, 0, Buffer.alloc(3)), 6],
+  ["PRIORITY on stream 0", () => frame("PRIORITY", 0, 0, Buffer.alloc(5)), 1],
+  ["GOAWAY on a stream", () => frame("GOAWAY", 0, 1, Buffer.alloc(8)), 1],
+  ["GOAWAY of 7 bytes", () => frame("GOAWAY", 0, 0, Buffer.alloc(7)), 6],
+  ["DATA on stream 0", () => frame("DATA", 0, 0, "x"), 1],
+  ["HEADERS too short for their priority", () => frame("HEADERS", 0x25, 1, Buffer.alloc(4)), 6],
   ["PUSH_PROMISE from a client", () => frame("PUSH_PROMISE", 4, 1, Buffer.alloc(4)), 1],
   ["CONTINUATION without HEADERS", () => frame("CONTINUATION", 4, 1, ""), 1],
   [
@@ -49,12 +59,20 @@ for (const [why, frames, code] of violations) {
   });
 }
 
+test("a frame in front of the client's SETTINGS is a connection error 1 (RFC 9113, section 3.4)", async (t) => {
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: await httpWorker(t, () => {}) });
+  const client = new FrameClient(t, port);
+  client.socket.write(Buffer.concat([PREFACE, headers(1, "GET", "/")]));
+  assert.equal(await client.ended, "GOAWAY 1");
+});
+
 const streamErrors: [why: string, frames: () => Buffer, code: number][] = [
   [
     "DATA behind END_STREAM",
     () => Buffer.concat([headers(1, "POST", "/x", GRPC, true), frame("DATA", 0, 1, "x")]),
     5,
   ],
+  ["HEADERS behind END_STREAM", () => Buffer.concat([call(1, true), headers(1, "POST", "/x", GRPC)]), 5],
   [
     "a second head instead of trailers",
     () =>
@@ -105,14 +123,23 @@ for (const [why, frames, code] of streamErrors) {
 }
 
 test("a graceful end has two steps: GOAWAY for all there could be, and the last id once the client knows (RFC 9113, section 6.8)", async (t) => {
-  const grpc = await http2Worker(t, () => {});
+  const grpc = await http2Worker(
+    t,
+    (stream) => void (stream.id === 3 && stream.respond({ ":status": 204 }, { endStream: true })),
+  );
   const { port, edge } = await testEdge(t, { GRPC_UPSTREAMS: grpc, DRAIN_SECONDS: "1" });
   const client = new FrameClient(t, port);
   client.open(headers(1, "POST", "/x", GRPC, false));
   await client.settled;
   const drained = edge.drain();
   await client.until(/GOAWAY_LAST 2147483647/);
+  // The client has not read that yet: what it opens meanwhile is served, and there is no second GOAWAY before the PING is answered.
+  client.send(headers(3, "POST", "/x", GRPC));
+  await client.until(/HEADERS 3.*END_STREAM/);
+  const ends = (): string[] => client.frames.filter((text) => text.startsWith("GOAWAY_LAST"));
+  assert.deepEqual(ends(), ["GOAWAY_LAST 2147483647"]);
   client.send(frame("PING", 1, 0, Buffer.alloc(8)));
-  await client.until(/GOAWAY_LAST 1$/);
+  await client.until(/GOAWAY_LAST 3$/);
+  assert.deepEqual(ends(), ["GOAWAY_LAST 2147483647", "GOAWAY_LAST 3"]);
   await drained;
 });

@@ -15,6 +15,20 @@ function decodeAll(blocks: readonly string[], tableBytes = 4096): (readonly stri
   });
 }
 
+for (const [section, bytes, update] of [
+  ["C.1.1", 10, "2a"],
+  ["C.1.2", 1337, "3f9a0a"],
+] as const) {
+  test(`${section}: ${bytes} in a prefix of 5 bits, as the size of a table`, () => {
+    const encoder = new Encoder({ maxTableBytes: 4096, huffman: false });
+    encoder.allow(bytes);
+    const out = Buffer.alloc(100);
+    const end = encoder.encode([], [":method", "GET"], [], out, 0);
+    assert.equal(out.subarray(0, end).toString("hex"), `${update}82`);
+    assert.deepEqual(decodeAll([`${update}82`]), [[":method", "GET"]]);
+  });
+}
+
 const single: [section: string, block: string, fields: string[]][] = [
   ["C.2.1", "400a637573746f6d2d6b65790d637573746f6d2d686561646572", ["custom-key", "custom-header"]],
   ["C.2.2", "040c2f73616d706c652f70617468", [":path", "/sample/path"]],

@@ -62,14 +62,15 @@ test("a client that leaves a complete reply unread loses its connection", async 
   assert.deepEqual(served.limits, ["stall"]);
 });
 
-test("a client that is idle, or whose reply takes its time, exceeds nothing", async (t) => {
+test("a client that is idle is counted, and one whose reply takes its time exceeds nothing", async (t) => {
   const served = await serve(t, () => {}, { ...LIMITS, LIMIT_IDLE_MS: "1000" });
   const client = new RawClient(t, served.port);
   client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   const idle = new RawClient(t, served.port);
   assert.equal(await idle.closed, "");
+  assert.deepEqual(served.limits, ["idle"]);
   answer(await served.exchange(0), "late");
   assert.match(await client.until(/late$/), /^HTTP\/1\.1 200 /);
   assert.equal(await client.closed, client.text);
-  assert.deepEqual(served.limits, []);
+  assert.deepEqual(served.limits, ["idle", "idle"]);
 });
