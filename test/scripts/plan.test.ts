@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readConfig } from "../../edge/settings/config.ts";
-import { EDGE_FLAGS, WORKER_FLAGS } from "../../scripts/start/flags.ts";
+import { EDGE_FLAGS } from "../../scripts/start/flags.ts";
 import { planProcesses } from "../../scripts/start/plan.ts";
 import { ROOT } from "../support/processes.ts";
 
@@ -20,7 +20,6 @@ test("each example is run by this Node, with the flags that its protocol wants",
     grpc: [node, "--max-semi-space-size=4", `${ROOT}services/grpc/main.ts`],
     ws: [node, `${ROOT}services/ws/main.ts`],
   });
-  assert.deepEqual(Object.keys(WORKER_FLAGS), ["http", "grpc", "ws"]);
 });
 
 test("a worker of one's own is run as its line says", async () => {

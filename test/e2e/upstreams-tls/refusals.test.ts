@@ -134,7 +134,7 @@ for (const [why, protocol, where, code, reason = /^$/] of probes) {
     resolveNames(t);
     const to = address(protocol)(`https://${await where(t)}`);
     const started = performance.now();
-    const error = await whyUnreachable(to, 150);
+    const error = await whyUnreachable(to, 500);
     assert.equal(error?.code, code, error?.reason);
     assert.match(error?.reason ?? "", reason);
     assert.ok(performance.now() - started < 2000);
