@@ -177,6 +177,7 @@ export class Connection implements Holder {
     this.writer.flush();
     this.#dead = true;
     this.socket.destroySoon();
+    this.#expectEnd();
     this.#abandon();
   }
 
@@ -190,6 +191,7 @@ export class Connection implements Holder {
   drain(): void {
     if (this.#goodbye.isSaid || this.#dead) return;
     this.#goodbye.say(this.writer, this.#options.role === "client");
+    if (this.#options.role === "server") this.watch.expectPong();
     this.#endIfDone();
   }
 
@@ -270,7 +272,7 @@ export class Connection implements Holder {
     if (!wasFlowing) this.#options.onState?.("ready");
   }
 
-  /** The answer to a PING of ours: what was said before it has been read. */
+  /** The answer to a PING of ours, or the time for it is over: what was said before it has been read. */
   onPong(): void {
     if (this.#goodbye.tell(this.writer, this.#intake.lastStream)) this.#endIfDone();
   }
@@ -307,7 +309,11 @@ export class Connection implements Holder {
     this.#dead = true;
     this.writer.flush();
     this.socket.end();
-    // Nobody ticks a connection to a worker.
+    this.#expectEnd();
+  }
+
+  /** Nobody ticks a connection to a worker. */
+  #expectEnd(): void {
     if (this.#options.role === "client") this.watch.expectEnd();
   }
 

@@ -15,9 +15,9 @@ export class Goodbye {
   /** A client that said GOAWAY may still open streams, but once it has none, it is done. */
   #peerLeaves = false;
 
-  /** True when the connection is to end with its last stream. */
+  /** True when the connection is to end with its last stream: no other one is on its way. */
   get isComing(): boolean {
-    return this.#said || this.#peerLeaves;
+    return this.#told || this.#peerLeaves;
   }
 
   /** True when no stream of ours may be opened any more. */

@@ -25,6 +25,9 @@ import type { Stream } from "./stream.ts";
 /** Bytes below which a WINDOW_UPDATE counts as one that is sent to keep us busy. */
 const SMALL_UPDATE = 256;
 
+/** Answers that may wait for a peer that does not read. */
+const MOST_UNREAD = 100;
+
 const NONE: HeaderList = [];
 
 /**
@@ -32,8 +35,10 @@ const NONE: HeaderList = [];
  * or the connection that it is meant for.
  */
 export class Intake {
-  /** The highest id of a stream that the peer opened. */
+  /** The highest id of a stream of the peer's that was taken. */
   lastStream = 0;
+  /** The highest that it opened, which may have been too late (RFC 9113, section 6.8). */
+  #lastOpened = 0;
 
   readonly #connection: Connection;
   readonly #options: ConnectionOptions;
@@ -46,6 +51,8 @@ export class Intake {
   #acknowledged = false;
   /** Heads that are complete. */
   #heads = 0;
+  /** Answers since the peer last read all there was. */
+  #unread = 0;
 
   constructor(connection: Connection, options: ConnectionOptions) {
     const { limits, maxHeadBytes, connectionWindow } = options;
@@ -123,6 +130,7 @@ export class Intake {
     if (limit !== undefined) this.#options.exceeded(limit);
     this.#spend("resets");
     const stream = streams.get(id);
+    if (stream === undefined) this.#checkNotIdle(id);
     if (stream === undefined) writer.reset(id, code);
     else this.#connection.resetBy(stream, code);
   }
@@ -181,17 +189,25 @@ export class Intake {
     if (this.#options.role === "client") return this.#checkNotIdle(id);
     // RFC 9113, section 5.1.1: clients use odd ids, and each is higher than the last.
     if (id % 2 === 0) throw new ConnectionError("PROTOCOL_ERROR", "an even stream id");
-    if (id <= this.lastStream) return this.#spend("resets");
-    this.lastStream = id;
+    if (id <= this.#lastOpened) return this.#spend("resets");
+    this.#lastOpened = id;
     if (connection.isTold) return;
+    this.lastStream = id;
     if (connection.streams.size >= this.#options.maxStreams)
       throw new StreamError(id, "REFUSED_STREAM", "too many streams", "streams");
     if (head.tooLarge) this.#options.exceeded("head_bytes");
-    const fault = head.tooLarge ? undefined : head.requestFault;
+    const fault = head.tooLarge ? undefined : this.#requestFault(head);
     if (fault !== undefined) throw new StreamError(id, "PROTOCOL_ERROR", fault);
     const opened = connection.begin(id);
     takeRequest(opened, head, end);
     this.#options.onRequest?.(opened, head, end);
+  }
+
+  /** What was not offered is not known (RFC 9113, section 8.3; RFC 8441, section 3). */
+  #requestFault(head: Head): string | undefined {
+    const isOffered =
+      this.#options.connectProtocol || !head.fields.some((text, at) => at % 2 === 0 && text === ":protocol");
+    return isOffered ? head.requestFault : ":protocol without ENABLE_CONNECT_PROTOCOL";
   }
 
   #onReset(bytes: Buffer, frame: Frame): void {
@@ -249,10 +265,14 @@ export class Intake {
     if (this.#options.role === "server") this.#counts.spend(what);
   }
 
-  /** Answers that are not read must not pile up, however well they were earned (CVE-2019-9512). */
+  /**
+   * Answers that are not read must not pile up, however well they were earned (CVE-2019-9512). A few may wait behind bodies: who is
+   * slow to read may ask all the same.
+   */
   #spendAnswer(): void {
     this.#spend("answers");
-    if (this.#connection.writer.isFull)
+    this.#unread = this.#connection.writer.isFull ? this.#unread + 1 : 0;
+    if (this.#unread > MOST_UNREAD)
       throw new ConnectionError("ENHANCE_YOUR_CALM", EXCEEDED.answers, "answers");
   }
 
@@ -264,7 +284,7 @@ export class Intake {
   }
 
   #checkNotIdle(id: number): void {
-    const opened = id % 2 === 1 && (id <= this.lastStream || id < this.#connection.nextStream);
+    const opened = id % 2 === 1 && (id <= this.#lastOpened || id < this.#connection.nextStream);
     if (!opened) throw new ConnectionError("PROTOCOL_ERROR", `a frame for stream ${id}, which is idle`);
   }
 }

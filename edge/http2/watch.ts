@@ -3,6 +3,9 @@ import type { Limits } from "../limits.ts";
 import { PROGRESS_BYTES } from "../limits.ts";
 import { Progress } from "../port/progress.ts";
 
+/** Milliseconds for the answer to the PING of a goodbye: some round trips (RFC 9113, section 6.8: "at least one"). */
+const PONG_MS = 1000;
+
 /**
  * The clock of one connection: what the peer has to do, and by when. It is driven from outside, once for all connections
  * together, but for what has to come soon.
@@ -15,6 +18,7 @@ export class Watch {
   /** The rest of a head, and which one that is: 0 for none. */
   #head: NodeJS.Timeout | undefined;
   #headNumber = 0;
+  #pong: NodeJS.Timeout | undefined;
   #end: NodeJS.Timeout | undefined;
   /** Milliseconds since the peer was last heard, as far as the ticks tell. */
   #quietMs = 0;
@@ -56,6 +60,11 @@ export class Watch {
     );
   }
 
+  /** What the peer opened before it read our GOAWAY is on its way until it answers the PING behind that, or has had time to. */
+  expectPong(): void {
+    this.#pong = setTimeout(() => this.#connection.onPong(), PONG_MS);
+  }
+
   /** All is said: the peer ends its direction, too, or loses the connection. */
   expectEnd(): void {
     this.settled();
@@ -64,7 +73,7 @@ export class Watch {
 
   /** The connection is closed: nothing is expected any more. */
   stop(): void {
-    for (const timer of [this.#settings, this.#head, this.#end]) clearTimeout(timer);
+    for (const timer of [this.#settings, this.#head, this.#pong, this.#end]) clearTimeout(timer);
   }
 
   #in(act: () => void): NodeJS.Timeout {

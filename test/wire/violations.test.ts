@@ -34,6 +34,7 @@ const violations: [why: string, frames: () => Buffer, code: number][] = [
   ["RST_STREAM on stream 0", () => frame("RST_STREAM", 0, 0, Buffer.alloc(4)), 1],
   ["WINDOW_UPDATE of 3 bytes", () => frame("WINDOW_UPDATE", 0, 0, Buffer.alloc(3)), 6],
   ["PRIORITY on stream 0", () => frame("PRIORITY", 0, 0, Buffer.alloc(5)), 1],
+  ["PRIORITY of 4 bytes on an idle stream", () => frame("PRIORITY", 0, 99, Buffer.alloc(4)), 1],
   ["GOAWAY on a stream", () => frame("GOAWAY", 0, 1, Buffer.alloc(8)), 1],
   ["GOAWAY of 7 bytes", () => frame("GOAWAY", 0, 0, Buffer.alloc(7)), 6],
   ["DATA on stream 0", () => frame("DATA", 0, 0, "x"), 1],
@@ -142,4 +143,70 @@ test("a graceful end has two steps: GOAWAY for all there could be, and the last 
   await client.until(/GOAWAY_LAST 3$/);
   assert.deepEqual(ends(), ["GOAWAY_LAST 2147483647", "GOAWAY_LAST 3"]);
   await drained;
+});
+
+test("a connection without streams has two steps to its end as well: what is on its way is served", async (t) => {
+  const worker = await httpWorker(t, (_req, res) => void res.end("ok"));
+  const { port, edge } = await testEdge(t, { HTTP_UPSTREAMS: worker, DRAIN_SECONDS: "5" });
+  const client = new FrameClient(t, port);
+  client.open();
+  await client.settled;
+  const drained = edge.drain();
+  await client.until(/GOAWAY_LAST 2147483647/);
+  client.send(headers(1, "GET", "/"), frame("PING", 1, 0, Buffer.alloc(8)));
+  await client.until(/ 1.*END_STREAM/);
+  await drained;
+  assert.deepEqual(
+    client.frames.filter((text) => text.startsWith("GOAWAY_LAST")),
+    ["GOAWAY_LAST 2147483647", "GOAWAY_LAST 1"],
+  );
+});
+
+test("a client that does not answer the PING of the end is given a second, and not the whole drain", async (t) => {
+  const { port, edge } = await testEdge(t, {
+    HTTP_UPSTREAMS: await httpWorker(t, () => {}),
+    DRAIN_SECONDS: "30",
+  });
+  const client = new FrameClient(t, port);
+  client.open();
+  await client.settled;
+  const began = performance.now();
+  await edge.drain();
+  assert.equal(await client.ended, "GOAWAY 0");
+  const took = performance.now() - began;
+  assert.ok(took > 900 && took < 10_000, `${took} ms`);
+});
+
+test("the last id of a GOAWAY does not grow, whatever comes behind it (RFC 9113, section 6.8)", async (t) => {
+  const grpc = await http2Worker(t, () => {});
+  const { port, edge } = await testEdge(t, { GRPC_UPSTREAMS: grpc, DRAIN_SECONDS: "5" });
+  const client = new FrameClient(t, port);
+  client.open(call(1));
+  await client.settled;
+  const drained = edge.drain();
+  await client.until(/GOAWAY_LAST 2147483647/);
+  client.send(frame("PING", 1, 0, Buffer.alloc(8)));
+  await client.until(/GOAWAY_LAST 1$/);
+  client.send(call(7), frame("DATA", 0, 7, "x"), frame("PING", 0, 0, Buffer.alloc(7)));
+  assert.equal(await client.ended, "GOAWAY 6");
+  assert.equal(
+    client.frames.findLast((text) => text.startsWith("GOAWAY_LAST")),
+    "GOAWAY_LAST 1",
+  );
+  await drained;
+});
+
+test("an extended CONNECT that was not offered is malformed (RFC 8441, section 3)", async (t) => {
+  const worker = await httpWorker(t, () => assert.fail("the worker was asked"));
+  const { port } = await testEdge(t, { HTTP_UPSTREAMS: worker, WEBSOCKET_OVER_HTTP2: "off" });
+  const client = new FrameClient(t, port);
+  const connect = fields(
+    [":method", "CONNECT"],
+    [":protocol", "websocket"],
+    [":scheme", "http"],
+    [":path", "/"],
+    [":authority", "a"],
+  );
+  client.open(frame("HEADERS", END_HEADERS, 1, connect));
+  await client.until(/^RST_STREAM 1 1$/);
 });

@@ -106,6 +106,7 @@ export function decodeHuffman(bytes: Buffer, start: number, end: number): string
   while (bits > 0) {
     const entry = TABLES[table * 256 + ((acc << (8 - bits)) & 0xff)] ?? 0;
     if (entry < 0 || entry >> 9 > bits) break;
+    if ((entry & 0x1ff) === EOS) throw new HpackError("EOS in a Huffman string");
     scratch[length++] = entry & 0xff;
     bits -= entry >> 9;
     table = 0;

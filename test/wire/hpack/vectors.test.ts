@@ -148,6 +148,7 @@ const broken: [why: string, block: string][] = [
   ["a string that is not there", "40"],
   ["a value that is not there", "4001 61"],
   ["EOS in a Huffman string", "4001 61 84 ffffffff"],
+  ["EOS in the last bits of a Huffman string", "4001 61 85 003fffffff"],
   ["Huffman padding of 8 bits", "4001 61 82 1fff"],
   ["Huffman padding with a zero", "4001 61 81 18"],
   ["a size update beyond SETTINGS", "3fe2ff03"],
