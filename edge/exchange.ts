@@ -67,7 +67,8 @@ export interface Peer {
 export interface BodyReceiver {
   /** The chunk's memory is used again after the call: who keeps bytes copies them. */
   data(chunk: Buffer): void;
-  end(trailers: HeaderList): void;
+  /** `neverIndexed` as in RequestHead, of the trailers. */
+  end(trailers: HeaderList, neverIndexed?: readonly string[]): void;
   abort(error: EdgeError): void;
   /** Bytes of memory of what it has been given and has not got rid of: asked for where memory runs short (see HeldGuard). */
   readonly held?: number;
@@ -97,7 +98,7 @@ export interface Outgoing {
   /** Bytes of memory of what was written and has not left. */
   readonly waiting?: number;
   /** Throws an EdgeError where trailers do not make a whole message of what was written. */
-  end(trailers: HeaderList): void;
+  end(trailers: HeaderList, neverIndexed?: readonly string[]): void;
 }
 
 /**
@@ -125,7 +126,7 @@ export interface Exchange extends Incoming, Outgoing {
   onClosed: (exchange: Exchange) => void;
 
   /** Sends an interim reply (1xx, not 101); dropped where the client's version has none (HTTP/1.0). */
-  inform(status: number, headers: HeaderList): void;
+  inform(status: number, headers: HeaderList, neverIndexed?: readonly string[]): void;
   /** Sends the reply head; with `end` the reply is complete. `neverIndexed` as in RequestHead. */
   respond(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void;
   /** Accepts a WebSocket: 101 on HTTP/1.1, 200 on HTTP/2. */

@@ -181,6 +181,11 @@ function changesRequest(name: string): boolean {
   return NOT_IN_TRAILERS.has(plain) || plain.startsWith("if-");
 }
 
+/** An interim reply's fields: it has no content, and so no length (RFC 9110, section 8.6). */
+export function interimToClient(headers: HeaderList): string[] {
+  return withoutFields(toClient(headers), "content-length");
+}
+
 /** A reply's trailers without what a trailer must not carry. */
 export function trailersToClient(headers: HeaderList): string[] {
   return keepFields(headers, mayTrail);

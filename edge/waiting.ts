@@ -1,3 +1,4 @@
+import type { RequestHead } from "./exchange.ts";
 import type { Socket } from "node:net";
 
 /** Bytes that a piece costs beside its own: a Buffer and its backing store, or a write that a socket has queued. */
@@ -50,6 +51,12 @@ export function memoryOf(pieces: readonly Buffer[] | undefined): number {
 /** Bytes of memory of a request's fields, counted as if it shared none of them with others. */
 export function memoryOfText(fields: readonly string[]): number {
   return fields.reduce((sum, { length }) => sum + length + TEXT_BYTES, 0);
+}
+
+/** Bytes of memory of a request's head: what the client sent, and the text of it that goes to a worker. */
+export function memoryOfHead(head: Pick<RequestHead, "headers" | "path" | "authority" | "memo">): number {
+  const { headers, path, authority, memo } = head;
+  return memoryOfText(headers) + memoryOfText([path, authority, memo?.toWorkerText ?? ""]);
 }
 
 /** Node's count of writes that wait in a socket; it has no public name, and may be missing. */

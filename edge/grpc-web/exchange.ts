@@ -93,8 +93,8 @@ export class GrpcWebExchange implements Exchange {
     (this.#text ?? this.#client).consume(bytes);
   }
 
-  inform(status: number, headers: HeaderList): void {
-    this.#client.inform(status, headers);
+  inform(status: number, headers: HeaderList, neverIndexed?: readonly string[]): void {
+    this.#client.inform(status, headers, neverIndexed);
   }
 
   respond(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void {

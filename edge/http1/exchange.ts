@@ -4,7 +4,7 @@ import { NO_SOURCE } from "../exchange.ts";
 import { HIGH_WATER, mayGoOn } from "../high-water.ts";
 import type { ReplyBody } from "../message/body-reader.ts";
 import { httpRefusal } from "../refusal.ts";
-import { memoryOfText } from "../waiting.ts";
+import { memoryOfHead } from "../waiting.ts";
 import type { Output } from "./output.ts";
 import { interimHead, replyFields, replyStart } from "./reply-head.ts";
 import type { ClientRequest } from "./request-parser.ts";
@@ -66,7 +66,7 @@ export class Http1Exchange implements Exchange {
   /** Bytes of memory of the head, and of what waits for the worker. */
   get held(): number {
     if (this.isOver) return 0;
-    return memoryOfText(this.head.headers) + (this.#receiver?.held ?? 0);
+    return memoryOfHead(this.head) + (this.#receiver?.held ?? 0);
   }
 
   /** True when the end of the connection is the end of the reply. */

@@ -3,7 +3,7 @@ import type { BodyReceiver, Exchange, HeaderList, Peer, RequestHead, Source } fr
 import { find } from "../headers.ts";
 import { grpcRefusal, grpcStatus, httpRefusal } from "../refusal.ts";
 import { route } from "../route.ts";
-import { memoryOfText } from "../waiting.ts";
+import { memoryOfHead } from "../waiting.ts";
 import type { Stream } from "./stream.ts";
 
 const nobody = (): void => {};
@@ -48,7 +48,7 @@ export class Http2Exchange implements Exchange {
 
   /** Bytes of memory of the head. */
   get held(): number {
-    return memoryOfText(this.head.headers);
+    return memoryOfHead(this.head);
   }
 
   get bytesIn(): number {
@@ -72,9 +72,9 @@ export class Http2Exchange implements Exchange {
     this.#stream.consume(bytes);
   }
 
-  inform(status: number, headers: HeaderList): void {
+  inform(status: number, headers: HeaderList, neverIndexed: readonly string[] = NONE): void {
     if (this.#over || this.status !== undefined) return;
-    this.#stream.sendHead(statusField(status), headers, false);
+    this.#stream.sendHead(statusField(status), headers, false, neverIndexed);
   }
 
   respond(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[] = NONE): void {
@@ -103,10 +103,10 @@ export class Http2Exchange implements Exchange {
     if (this.#left <= 0) this.end(NONE);
   }
 
-  end(trailers: HeaderList): void {
+  end(trailers: HeaderList, neverIndexed: readonly string[] = NONE): void {
     if (this.#over) return;
     this.#finish();
-    this.#stream.end(trailers);
+    this.#stream.end(trailers, neverIndexed);
   }
 
   fail(error: EdgeError): void {

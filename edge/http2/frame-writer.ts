@@ -105,8 +105,8 @@ export class FrameWriter {
   }
 
   /** Ends a stream: with trailers, or by the flag of its last DATA frame if nothing came after it yet, or with an empty one. */
-  end(id: number, trailers: HeaderList): void {
-    if (trailers.length > 0) return this.headers(id, NONE, trailers, true);
+  end(id: number, trailers: HeaderList, neverIndexed: readonly string[] = NONE): void {
+    if (trailers.length > 0) return this.headers(id, NONE, trailers, true, neverIndexed);
     const out = this.#output;
     const at = this.#lastData;
     if (this.#lastDataStream === id && this.#isLast(at)) {

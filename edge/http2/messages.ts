@@ -27,7 +27,7 @@ export function takeTrailers(stream: Stream, head: Head, end: boolean): void {
   const fault = end ? head.trailersFault : "trailers without END_STREAM";
   if (fault !== undefined || head.tooLarge) refuse(stream, fault ?? "trailers too large");
   countData(stream, 0, true);
-  stream.onEnd(head.fields);
+  stream.onEnd(head.fields, head.neverIndexed);
 }
 
 /** A reply's head, interim or final (client role; RFC 9113, section 8.1). */

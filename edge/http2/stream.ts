@@ -6,7 +6,7 @@ import { ReceiveWindow } from "./flow.ts";
 import { STREAM_WINDOW } from "./windows.ts";
 import type { ErrorCode } from "./frame.ts";
 import type { Head } from "./header-blocks.ts";
-import { keep, memoryOf } from "../waiting.ts";
+import { keep, memoryOf, memoryOfText } from "../waiting.ts";
 
 /** What a stream tells beyond its body. */
 export interface StreamEvents {
@@ -58,6 +58,7 @@ export class Stream implements Incoming, Outgoing {
   /** What came before anybody received it; at most a window. */
   #early: Buffer[] | undefined;
   #trailersIn: HeaderList = EMPTY;
+  #neverIndexedIn: readonly string[] = EMPTY;
   #endDelivered = false;
   #aborted: EdgeError | undefined;
   #discarding = false;
@@ -65,6 +66,7 @@ export class Stream implements Incoming, Outgoing {
   #queue: Buffer[] | undefined;
   #queueAt = 0;
   #trailersOut: HeaderList | undefined;
+  #neverIndexedOut: readonly string[] = EMPTY;
   /** Bytes the peer has taken since the last look, and whether something waited for it then. */
   #taken = 0;
   #waited = false;
@@ -100,7 +102,8 @@ export class Stream implements Incoming, Outgoing {
   /** Bytes of memory of what waits, either way, wherever that is. */
   get held(): number {
     const known = this.events?.held ?? 0;
-    return known + this.waiting + memoryOf(this.#early) + (this.#receiver?.held ?? 0);
+    const trailers = memoryOfText(this.#trailersIn) + memoryOfText(this.#trailersOut ?? EMPTY);
+    return known + this.waiting + memoryOf(this.#early) + trailers + (this.#receiver?.held ?? 0);
   }
 
   /** Looked at from time to time: true when something has waited since the last look, and the peer took less than `least` bytes. */
@@ -157,9 +160,10 @@ export class Stream implements Incoming, Outgoing {
     if (sent > 0) this.source.consume(sent);
   }
 
-  end(trailers: HeaderList): void {
+  end(trailers: HeaderList, neverIndexed: readonly string[] = EMPTY): void {
     if (this.isClosed || this.localEnded || this.#trailersOut !== undefined) return;
     this.#trailersOut = trailers;
+    this.#neverIndexedOut = neverIndexed;
     if (this.#queue === undefined) this.#sendEnd(trailers);
   }
 
@@ -215,10 +219,11 @@ export class Stream implements Incoming, Outgoing {
   }
 
   /** END_STREAM has come, with trailers or without. */
-  onEnd(trailers: HeaderList): void {
+  onEnd(trailers: HeaderList, neverIndexed: readonly string[] = EMPTY): void {
     if (this.remoteEnded) return;
     this.remoteEnded = true;
     this.#trailersIn = trailers;
+    this.#neverIndexedIn = neverIndexed;
     this.#deliverEnd();
     if (this.localEnded) this.#close();
   }
@@ -240,7 +245,7 @@ export class Stream implements Incoming, Outgoing {
   #deliverEnd(): void {
     if (this.#receiver === undefined || this.#endDelivered || this.#discarding) return;
     this.#endDelivered = true;
-    this.#receiver.end(this.#trailersIn);
+    this.#receiver.end(this.#trailersIn, this.#neverIndexedIn);
   }
 
   /** Everything before has been sent: only DATA waits for windows, trailers do not (RFC 9113, section 5.2.1). */
@@ -250,7 +255,7 @@ export class Stream implements Incoming, Outgoing {
       this.#aborted = new EdgeError("head_too_large", "the trailers are larger than the worker takes");
       return this.cancel();
     }
-    this.#connection.writer.end(this.id, trailers);
+    this.#connection.writer.end(this.id, trailers, this.#neverIndexedOut);
     this.#endLocal();
   }
 

@@ -1,6 +1,6 @@
 import type { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import { toClient } from "../headers.ts";
+import { interimToClient } from "../headers.ts";
 import type { SocketEnd } from "../port/socket-end.ts";
 import type { Http1Stream, WorkerReceiver, WorkerRequest } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
@@ -100,7 +100,7 @@ export class CarriedCall implements WorkerReceiver, Requester {
   }
 
   inform(status: number, headers: HeaderList): void {
-    this.#forward.exchange.inform(status, toClient(headers));
+    this.#forward.exchange.inform(status, interimToClient(headers));
   }
 
   head(status: number, headers: HeaderList, end: boolean): void {

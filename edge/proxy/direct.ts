@@ -1,6 +1,6 @@
 import { EdgeError } from "../errors.ts";
 import type { HeaderList } from "../exchange.ts";
-import { toClient } from "../headers.ts";
+import { interimToClient } from "../headers.ts";
 import type { Http1Stream, WorkerReceiver } from "../upstream/http1/stream.ts";
 import type { Http1Upstream } from "../upstream/http1/upstream.ts";
 import type { Forward } from "./forward.ts";
@@ -51,7 +51,7 @@ class DirectCall implements WorkerReceiver, Attempt {
   }
 
   inform(status: number, headers: HeaderList): void {
-    this.#forward.exchange.inform(status, toClient(headers));
+    this.#forward.exchange.inform(status, interimToClient(headers));
   }
 
   head(status: number, headers: HeaderList, end: boolean): void {

@@ -2,7 +2,7 @@ import { formatGrpcTimeout, parseGrpcTimeout } from "./deadline.ts";
 import type { FailureCode } from "../errors.ts";
 import { EdgeError, toEdgeError } from "../errors.ts";
 import type { Exchange, HeaderList, RequestHead } from "../exchange.ts";
-import { find, toClient, trailersToClient, withoutFields } from "../headers.ts";
+import { find, interimToClient, toClient, trailersToClient, withoutFields } from "../headers.ts";
 import { readGrpcStatus } from "../observe/outcomes.ts";
 import { Recall } from "../recall.ts";
 import type { Attempt } from "./repeatable-body.ts";
@@ -18,7 +18,7 @@ const MAX_TIMER_MS = 2_147_483_647;
 
 /** Carries a gRPC call to a worker over HTTP/2; done when its trailers are on their way. */
 export function forwardGrpc(forward: Forward<Http2Upstream>): void {
-  checkHost(forward);
+  checkCall(forward);
   new Call(forward, readDeadline(forward)).begin();
 }
 
@@ -98,10 +98,10 @@ class Call implements ReplyReceiver, Attempt {
     (this.#forward.body ??= new RepeatableBody(exchange)).sendTo(this);
   }
 
-  inform(status: number, headers: HeaderList): void {
+  inform(status: number, headers: HeaderList, neverIndexed?: readonly string[]): void {
     if (this.#over) return;
     this.#forward.body?.forget();
-    this.#exchange.inform(status, toClient(headers));
+    this.#exchange.inform(status, interimToClient(headers), neverIndexed);
   }
 
   head(status: number, headers: HeaderList, end: boolean, neverIndexed: readonly string[] = NONE): void {
@@ -123,7 +123,7 @@ class Call implements ReplyReceiver, Attempt {
     if (!this.#over) this.#exchange.write(chunk);
   }
 
-  end(trailers: HeaderList): void {
+  end(trailers: HeaderList, neverIndexed?: readonly string[]): void {
     if (this.#over) return;
     const last = TRAILERS.of(trailers);
     // An HTTP/2 reply may end cleanly and still be cut short: only grpc-status says that the worker was done (grpc-node#2569).
@@ -134,7 +134,7 @@ class Call implements ReplyReceiver, Attempt {
     this.#exchange.grpcStatus ??= last.status;
     // Only what is behind the exchange knows whether this makes a whole reply (grpc-web/exchange.ts).
     try {
-      this.#exchange.end(last.toClient);
+      this.#exchange.end(last.toClient, neverIndexed);
     } catch (thrown) {
       return this.#forward.done(toEdgeError(thrown));
     }
@@ -221,7 +221,9 @@ function withoutStatus(): EdgeError {
 }
 
 /** What names no host, servers take for malformed and may not bear for long: nobody shall have a worker left out by asking so. */
-function checkHost({ exchange, upstream: { origin } }: Forward<Http2Upstream>): void {
+function checkCall({ exchange, upstream: { origin } }: Forward<Http2Upstream>): void {
+  // gRPC over HTTP/2, "Requests". A worker would answer an error, which would speak against it.
+  if (exchange.head.method !== "POST") throw new EdgeError("bad_request", "a gRPC call is a POST");
   if (exchange.head.authority === "" && origin === undefined)
     throw new EdgeError("bad_request", "the call names no host");
 }

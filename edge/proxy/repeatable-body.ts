@@ -1,7 +1,7 @@
 import type { EdgeError } from "../errors.ts";
 import type { BodyReceiver, Exchange, HeaderList, Outgoing, Source } from "../exchange.ts";
 import { trailersToWorker } from "../headers.ts";
-import { keep, memoryOf } from "../waiting.ts";
+import { keep, memoryOf, memoryOfText } from "../waiting.ts";
 
 /** Bytes of a request that are kept for another attempt; a larger one has one attempt. */
 const MAX_KEPT_BYTES = 65_536;
@@ -29,6 +29,7 @@ export class RepeatableBody implements BodyReceiver, Source {
   #pieces: Buffer[] | undefined;
   #keptBytes = 0;
   #trailers: HeaderList | undefined;
+  #neverIndexed: readonly string[] | undefined;
   /** Bytes that left in this attempt, and in the one that got furthest: the client gets credit for each once. */
   #sent = 0;
   #credited = 0;
@@ -44,7 +45,8 @@ export class RepeatableBody implements BodyReceiver, Source {
 
   /** Bytes of memory of what is kept, and of what waits for the worker. */
   get held(): number {
-    return this.#text.length + memoryOf(this.#pieces) + (this.#attempt?.worker.waiting ?? 0);
+    const kept = this.#text.length + memoryOf(this.#pieces) + memoryOfText(this.#trailers ?? NO_TRAILERS);
+    return kept + (this.#attempt?.worker.waiting ?? 0);
   }
 
   /** Sends it all to a worker: what has come, and what comes. */
@@ -59,7 +61,7 @@ export class RepeatableBody implements BodyReceiver, Source {
     }
     if (this.#text !== "") worker.write(Buffer.from(this.#text, "latin1"));
     for (const piece of this.#pieces ?? NOTHING) worker.write(piece);
-    if (this.#trailers !== undefined) worker.end(this.#trailers);
+    if (this.#trailers !== undefined) worker.end(this.#trailers, this.#neverIndexed);
   }
 
   /** There will be no other attempt. */
@@ -74,9 +76,10 @@ export class RepeatableBody implements BodyReceiver, Source {
     this.#attempt?.worker.write(chunk);
   }
 
-  end(trailers: HeaderList): void {
+  end(trailers: HeaderList, neverIndexed?: readonly string[]): void {
     this.#trailers = trailers.length === 0 ? trailers : trailersToWorker(trailers);
-    this.#attempt?.worker.end(this.#trailers);
+    this.#neverIndexed = neverIndexed;
+    this.#attempt?.worker.end(this.#trailers, neverIndexed);
   }
 
   abort(error: EdgeError): void {
@@ -102,3 +105,4 @@ export class RepeatableBody implements BodyReceiver, Source {
 }
 
 const NOTHING: readonly Buffer[] = [];
+const NO_TRAILERS: HeaderList = [];

@@ -18,7 +18,7 @@ export class Reply implements StreamEvents {
   replied(head: Head, end: boolean): void {
     const status = Number(head.fields[1]);
     const headers = (head.reply ??= head.fields.slice(2));
-    if (status < 200) this.#receiver.inform(status, headers);
+    if (status < 200) this.#receiver.inform(status, headers, head.neverIndexed);
     else this.#receiver.head(status, headers, end, head.neverIndexed);
   }
 }

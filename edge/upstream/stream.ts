@@ -2,7 +2,7 @@ import type { BodyReceiver, HeaderList, Outgoing, Source } from "../exchange.ts"
 
 /** What a worker's reply is told to. */
 export interface ReplyReceiver extends BodyReceiver {
-  inform(status: number, headers: HeaderList): void;
+  inform(status: number, headers: HeaderList, neverIndexed?: readonly string[]): void;
   /** `end` is true when nothing follows: for gRPC, a trailers-only reply. */
   head(status: number, headers: HeaderList, end: boolean, neverIndexed?: readonly string[]): void;
 }

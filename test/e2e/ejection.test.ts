@@ -292,3 +292,22 @@ test("no client has a worker left out: by bodies that it breaks off at", async (
   for (let i = 0; i < 4; i++) assert.equal((await fetch(url, { method: "POST", body: "x" })).status, 502);
   assert.deepEqual(ejections(lines), []);
 });
+
+test("no client has a worker left out: by calls that are none", async (t) => {
+  const asked: unknown[] = [];
+  const grpc = await http2Worker(t, (stream, { ":method": method }) => {
+    asked.push(method);
+    stream.respond({ ":status": 405 }, { endStream: true });
+  });
+  const { port } = await testEdge(t, { GRPC_UPSTREAMS: grpc });
+  const session = http2Client(t, port);
+  for (const method of ["GET", "PUT", "OPTIONS"]) {
+    const { headers } = await h2(session, {
+      ":method": method,
+      ":path": "/x",
+      "content-type": "application/grpc",
+    });
+    assert.deepEqual([headers[":status"], headers["grpc-status"]], [200, "3"]);
+  }
+  assert.deepEqual(asked, []);
+});

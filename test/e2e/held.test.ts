@@ -15,7 +15,7 @@ import type { ReadMetrics } from "../support/prometheus.ts";
 import { parseMetrics } from "../support/prometheus.ts";
 import { HANDSHAKE } from "../support/websockets.ts";
 import { accepting, flood, hostileWorker } from "../support/hostile-worker.ts";
-import { FrameClient, frame, headers } from "../support/frames.ts";
+import { FrameClient, fields, frame, headers } from "../support/frames.ts";
 import { http2Worker, httpWorker, rawWorker } from "../support/workers.ts";
 
 const MIB = 1_048_576;
@@ -99,14 +99,36 @@ function largeHead(at: number): Buffer {
   return headers(2 * at + 1, "GET", `/${at}`, [["x-large", `${at}-`.repeat(4000)]]);
 }
 
-test("large heads of requests that nobody answers count as well", async (t) => {
-  const worker = await rawWorker(t, () => {});
-  const edge = await testEdge(t, { HTTP_UPSTREAMS: worker, LIMIT_HELD_MIB: "4" });
-  const clients = Array.from({ length: 4 }, () => new FrameClient(t, edge.port));
-  for (const client of clients) client.open(...Array.from({ length: 120 }, (_, at) => largeHead(at)));
-  await tooMuch(edge);
-  assert.equal(await Promise.any(clients.map(({ ended }) => ended)), `GOAWAY ${CALM}`);
-});
+/** As large, but all of it path. */
+function largePath(at: number): Buffer {
+  return headers(2 * at + 1, "GET", `/${`${at}-`.repeat(4000)}`);
+}
+
+/** A call whose trailers are as large. */
+function largeTrailers(at: number): Buffer {
+  const call = headers(2 * at + 1, "POST", "/stuck", [["content-type", "application/grpc"]], false);
+  const block = fields(["x-large", `${at}-`.repeat(4000)]);
+  return Buffer.concat([call, frame("HEADERS", 5, 2 * at + 1, block)]);
+}
+
+for (const [what, one] of [
+  ["large heads", largeHead],
+  ["large paths", largePath],
+  ["large trailers", largeTrailers],
+] as const) {
+  test(`${what} of requests that nobody answers count as well`, async (t) => {
+    const worker = await rawWorker(t, () => {});
+    const edge = await testEdge(t, {
+      HTTP_UPSTREAMS: worker,
+      GRPC_UPSTREAMS: await stuckWorker(t),
+      LIMIT_HELD_MIB: "4",
+    });
+    const clients = Array.from({ length: 4 }, () => new FrameClient(t, edge.port));
+    for (const client of clients) client.open(...Array.from({ length: 120 }, (_, at) => one(at)));
+    await tooMuch(edge);
+    assert.equal(await Promise.any(clients.map(({ ended }) => ended)), `GOAWAY ${CALM}`);
+  });
+}
 
 /** A worker whose replies never end. */
 function endlessWorker(t: TestContext): Promise<string> {
