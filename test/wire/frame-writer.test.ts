@@ -7,7 +7,12 @@ import { Encoder } from "../../edge/http2/hpack/encoder.ts";
 import { frame } from "../support/frames.ts";
 
 /** A writer, the bytes that have left it, and their frames: type, stream, flags. */
-function writing(): { writer: FrameWriter; bytes: () => Buffer; frames: () => string[] } {
+function writing(): {
+  writer: FrameWriter;
+  bytes: () => Buffer;
+  frames: () => string[];
+  writes: () => number;
+} {
   const written: Buffer[] = [];
   const socket = { writableLength: 0, write: (bytes: Buffer) => written.push(Buffer.from(bytes)) };
   const encoder = new Encoder({ maxTableBytes: 4096, huffman: true });
@@ -21,7 +26,7 @@ function writing(): { writer: FrameWriter; bytes: () => Buffer; frames: () => st
     reader.push(bytes());
     return seen;
   };
-  return { writer, bytes, frames };
+  return { writer, bytes, frames, writes: () => written.length };
 }
 
 const HEAD = [":status", "200"];
@@ -32,6 +37,24 @@ test("the end of a stream goes with its last DATA", () => {
   writer.end(5, []);
   writer.flush();
   assert.deepEqual(frames(), ["0 5 1"]);
+});
+
+test("what is written in one turn of the event loop leaves in one write, and nothing before its end", async () => {
+  const all = Array.from({ length: 3 }, () => writing());
+  for (let id = 1; id < 200; id += 2) {
+    for (const { writer } of all) {
+      writer.headers(id, HEAD, [], false);
+      writer.data(id, Buffer.alloc(10), 0, 100);
+      writer.windowUpdate(id, 100);
+      writer.end(id, ["grpc-status", "0"]);
+    }
+  }
+  assert.deepEqual(
+    all.map(({ writes }) => writes()),
+    [0, 0, 0],
+  );
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const { writes, frames } of all) assert.deepEqual([writes(), frames().length], [1, 400]);
 });
 
 const BETWEEN: [what: string, write: (writer: FrameWriter) => void][] = [
